@@ -1,0 +1,115 @@
+/**
+ * Every error class ringloop throws on purpose.
+ *
+ * Facts. asyncio tells a cancelled task from a failed one by the class of the error alone, so a
+ * `catch` must be able to do the same. Code written for the web asks for `code === 'ABORT_ERR'`.
+ * Decision. asyncio's names. `ValueError` is JavaScript's RangeError, `TypeError` is TypeError.
+ * `isCancelledError` looks for a brand, not a class, so that two copies of ringloop in one process
+ * understand each other.
+ */
+
+const CANCELLED = Symbol.for('ringloop.CancelledError');
+const EXIT = Symbol.for('ringloop.exit');
+
+/** Asks V8 for no stack: a cancellation is not a mistake, and capturing one costs microseconds. */
+function withoutStack<T>(make: () => T): T {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return make();
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
+}
+
+/** A class whose instances carry its name, as built-in errors do. */
+function named(errorClass: { prototype: Error }, name: string): void {
+  Object.defineProperty(errorClass.prototype, 'name', {
+    value: name,
+    configurable: true,
+    writable: true,
+  });
+}
+
+/**
+ * Thrown at the await of a task that was cancelled. Let it pass, or clean up and throw it again: a
+ * task that swallows it goes on running, as in asyncio.
+ *
+ * `code` is `'ABORT_ERR'`, what code written for `AbortSignal` looks for. Counterpart:
+ * `asyncio.CancelledError` (which is no `Exception` in Python; JavaScript's `catch` has no such
+ * line to draw).
+ */
+export class CancelledError extends Error {
+  readonly code = 'ABORT_ERR';
+  /** What was handed to `cancel()`: a message, or the reason of an `AbortSignal`. */
+  readonly reason: unknown;
+
+  constructor(reason?: unknown) {
+    super(reason === undefined ? '' : reason instanceof Error ? reason.message : String(reason));
+    this.reason = reason;
+    if (reason instanceof Error) this.cause = reason;
+  }
+}
+named(CancelledError, 'CancelledError');
+Object.defineProperty(CancelledError.prototype, CANCELLED, { value: true });
+
+/** @internal A CancelledError without a stack. */
+export function makeCancelledError(reason?: unknown): CancelledError {
+  return withoutStack(() => new CancelledError(reason));
+}
+
+/**
+ * Whether `error` is a `CancelledError`, of this or of another copy of ringloop.
+ *
+ * @param error - anything that was thrown
+ */
+export function isCancelledError(error: unknown): error is CancelledError {
+  return (
+    error instanceof CancelledError ||
+    (typeof error === 'object' && error !== null && CANCELLED in error)
+  );
+}
+
+/** A method that the state of the object does not allow, such as `result()` of a pending future. */
+export class InvalidStateError extends Error {}
+named(InvalidStateError, 'InvalidStateError');
+
+/** A wait that took longer than it was allowed to. Counterpart: Python's `TimeoutError`. */
+export class TimeoutError extends Error {
+  readonly code = 'ETIMEDOUT';
+}
+named(TimeoutError, 'TimeoutError');
+
+/** The scheduler was used in a way that makes no sense. Counterpart: Python's `RuntimeError`. */
+export class RuntimeError extends Error {}
+named(RuntimeError, 'RuntimeError');
+
+/** A `run()` that waits while nothing is left that could ever wake it. Lists who waits for whom. */
+export class DeadlockError extends Error {
+  readonly code = 'ERR_RINGLOOP_DEADLOCK';
+}
+named(DeadlockError, 'DeadlockError');
+
+/** Leaves the loop at once instead of being reported. Counterpart: Python's `SystemExit`. */
+export class SystemExit extends Error {}
+named(SystemExit, 'SystemExit');
+Object.defineProperty(SystemExit.prototype, EXIT, { value: true });
+
+/** What Ctrl-C means. Leaves the loop at once. Counterpart: Python's `KeyboardInterrupt`. */
+export class KeyboardInterrupt extends Error {}
+named(KeyboardInterrupt, 'KeyboardInterrupt');
+Object.defineProperty(KeyboardInterrupt.prototype, EXIT, { value: true });
+
+/** @internal The two errors that no callback and no task may keep to itself. */
+export function isExit(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && EXIT in error;
+}
+
+/** @internal A value as it stands in a message: short, and never throwing. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  const name: unknown = value.constructor?.name;
+  return typeof name === 'string' && name !== '' ? `an instance of ${name}` : 'an object';
+}

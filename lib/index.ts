@@ -1,0 +1,44 @@
+/** Everything public, and nothing else. */
+export {
+  CancelledError,
+  DeadlockError,
+  InvalidStateError,
+  isCancelledError,
+  KeyboardInterrupt,
+  RuntimeError,
+  SystemExit,
+  TimeoutError,
+} from './errors.js';
+export { Context, ContextVar, copyContext, Token } from './loop/context.js';
+export { Handle, TimerHandle } from './loop/handle.js';
+export { callRemote, type Remote, type RemoteAddress } from './loop/remote.js';
+export type { LoopStatistics, SchedulerOptions } from './loop/scheduler.js';
+export { type AsCompleted, asCompleted } from './tasks/as-completed.js';
+export { Coroutine } from './tasks/coroutine.js';
+export { createTask } from './tasks/create-task.js';
+export { getEventLoop, getRunningLoop } from './tasks/current-loop.js';
+export { allTasks, currentTask } from './tasks/current-task.js';
+export { eagerTaskFactory } from './tasks/eager.js';
+export { ensureFuture } from './tasks/ensure-future.js';
+export { EventLoop, type TaskFactory } from './tasks/event-loop.js';
+export { Future, isFuture } from './tasks/future.js';
+export { type GatherOptions, gather } from './tasks/gather.js';
+export { type RunOptions, run } from './tasks/run.js';
+export { Runner, type RunnerOptions } from './tasks/runner.js';
+export { shield } from './tasks/shield.js';
+export { type SleepOptions, sleep } from './tasks/sleep.js';
+export { Task, type TaskOptions } from './tasks/task.js';
+export { Timeout, timeout, timeoutAt } from './tasks/timeout.js';
+export { until } from './tasks/until.js';
+export { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, type WaitOptions, wait } from './tasks/wait.js';
+export { waitFor } from './tasks/wait-for.js';
+export type {
+  Awaitable,
+  Awaited,
+  Clock,
+  ExceptionContext,
+  ExceptionHandler,
+  GeneratorCoroutine,
+  Runnable,
+  Yieldable,
+} from './types.js';

@@ -1,0 +1,133 @@
+/**
+ * Timers as JavaScript sees them: which object stands for which slot of the heap in C++.
+ *
+ * Facts. Most timers are armed and cancelled within a few turns. A direct call into C++ for each
+ * costs more than the heap's own work.
+ * Decision. Arming and cancelling append a record to the submission ring; C++ applies the ring, in
+ * order, at the start of the next turn or when it is full. Order makes slots safe to use again at
+ * once: a cancel stands before the next arming of the same slot.
+ * Cost. A cancelled timer keeps its place in the heap until the next turn.
+ * Invariants. entries[slot] is set exactly while the slot is armed; armed counts them.
+ *
+ *   arm(t, 5)   cancel(s)                       turn()
+ *      |            |                              |
+ *   +--v---------+--v---------+---            C++: Insert(7, 5), Remove(3) ...
+ *   | 5.0  | 7   | NaN  | 3   |   (f64 deadline in ns, u32 slot)
+ *   +------------+------------+---
+ */
+import type { Core } from '../core/core.js';
+import { layout } from '../core/native.js';
+
+/** What a timer is to the loop: something that goes to the ready queue when it is due. */
+export interface TimerEntry {
+  /** Its slot while armed, else -1. Only the table writes it. */
+  slot: number;
+  /** KIND_HANDLE or KIND_STEP. */
+  readonly kind: number;
+  /** It is not armed any more: it fired, or was cancelled. */
+  released(deadlineMs: number): void;
+}
+
+const NS_PER_MS = 1e6;
+const WORDS_PER_RECORD = layout.submissionBytes / 4;
+const DOUBLES_PER_RECORD = layout.submissionBytes / 8;
+const { submissionCapacity, submissionCount, submissionDeadline, submissionSlot } = layout;
+
+export class TimerTable {
+  /** How many are armed. */
+  armed = 0;
+  /** The earliest deadline armed since the last turn, in milliseconds. */
+  earliest = Infinity;
+  readonly buffer = new ArrayBuffer(layout.submissionBytes * submissionCapacity);
+  private readonly submittedDeadlines = new Float64Array(this.buffer);
+  private readonly submittedSlots = new Uint32Array(this.buffer);
+  private readonly entries: (TimerEntry | null)[] = [];
+  private readonly free: number[] = [];
+  /** By slot, and outside the heap of V8: a million timers are a million numbers less to trace. */
+  private deadlines = new Float64Array(64);
+  /** By slot: 1 if it keeps the process alive. */
+  private references = new Uint8Array(64);
+  private core: Core | null = null;
+
+  constructor(private readonly header: Uint32Array) {}
+
+  attach(core: Core): void {
+    this.core = core;
+  }
+
+  /** Arms an entry that is not armed. A deadline of Infinity never comes: nothing is armed. */
+  arm(entry: TimerEntry, deadlineMs: number, referenced: boolean): void {
+    if (deadlineMs === Infinity) {
+      entry.released(deadlineMs);
+      return;
+    }
+    const slot = this.free.length > 0 ? this.free.pop()! : this.addSlot();
+    entry.slot = slot;
+    this.entries[slot] = entry;
+    this.deadlines[slot] = deadlineMs;
+    this.armed++;
+    this.references[slot] = referenced ? 1 : 0;
+    if (referenced) this.header[layout.referenceCount]!++;
+    if (deadlineMs < this.earliest) this.earliest = deadlineMs;
+    this.submit(slot, deadlineMs * NS_PER_MS);
+  }
+
+  /** Disarms an entry; one that is not armed stays as it is. */
+  cancel(entry: TimerEntry): void {
+    if (entry.slot < 0) return;
+    this.submit(entry.slot, NaN);
+    this.release(entry);
+  }
+
+  /** The entry of a slot that is due. */
+  adopt(slot: number): TimerEntry {
+    const entry = this.entries[slot]!;
+    this.release(entry);
+    return entry;
+  }
+
+  deadlineOf(entry: TimerEntry): number {
+    return this.deadlines[entry.slot]!;
+  }
+
+  setReferenced(entry: TimerEntry, referenced: boolean): void {
+    const { slot } = entry;
+    if (slot < 0 || this.references[slot] === (referenced ? 1 : 0)) return;
+    this.references[slot] = referenced ? 1 : 0;
+    this.header[layout.referenceCount]! += referenced ? 1 : -1;
+  }
+
+  private addSlot(): number {
+    const slot = this.entries.length;
+    this.entries.push(null);
+    if (slot === this.deadlines.length) {
+      const { deadlines, references } = this;
+      this.deadlines = new Float64Array(slot * 2);
+      this.deadlines.set(deadlines);
+      this.references = new Uint8Array(slot * 2);
+      this.references.set(references);
+    }
+    return slot;
+  }
+
+  private release(entry: TimerEntry): void {
+    const { slot } = entry;
+    this.entries[slot] = null;
+    this.free.push(slot);
+    entry.slot = -1;
+    entry.released(this.deadlines[slot]!);
+    this.armed--;
+    if (this.references[slot] === 1) this.header[layout.referenceCount]!--;
+  }
+
+  private submit(slot: number, deadlineNs: number): void {
+    let count = this.header[submissionCount]!;
+    if (count === submissionCapacity) {
+      this.core!.submit();
+      count = 0;
+    }
+    this.submittedDeadlines[count * DOUBLES_PER_RECORD + submissionDeadline] = deadlineNs;
+    this.submittedSlots[count * WORDS_PER_RECORD + submissionSlot] = slot;
+    this.header[submissionCount] = count + 1;
+  }
+}

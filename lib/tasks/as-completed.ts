@@ -1,0 +1,154 @@
+/**
+ * asCompleted: results in the order in which they come.
+ *
+ * Facts. asyncio's iterator works both ways: a plain `for` yields coroutines that give one result
+ * each, an `async for` yields the futures themselves. It is built on a Queue, which decides who
+ * gets what and when.
+ * Decision. The same, with the few lines of a queue that it needs.
+ */
+import { show, TimeoutError } from '../errors.js';
+import type { Handle } from '../loop/handle.js';
+import type { Listener } from '../loop/scheduler.js';
+import type { Awaitable, Awaited, Runnable } from '../types.js';
+import { Coroutine } from './coroutine.js';
+import { currentLoop } from './current-loop.js';
+import { ensureFuture } from './ensure-future.js';
+import { Future, isFuture } from './future.js';
+import { FINISHED } from './future-status.js';
+import { checkTimeout } from './timeout.js';
+
+/** asyncio.Queue, as far as it is needed: unbounded, and nobody puts who could wait. */
+class Completions<T> {
+  private readonly items: T[] = [];
+  private readonly getters: Future<void>[] = [];
+
+  put(item: T): void {
+    this.items.push(item);
+    this.wakeNext();
+  }
+
+  *get(): Generator<unknown, T, any> {
+    while (this.items.length === 0) {
+      const getter = new Future<void>();
+      this.getters.push(getter);
+      try {
+        yield* getter;
+      } catch (error) {
+        getter.cancel();
+        const index = this.getters.indexOf(getter);
+        if (index >= 0) this.getters.splice(index, 1);
+        if (this.items.length > 0 && !getter.cancelled()) this.wakeNext();
+        throw error;
+      }
+    }
+    return this.items.shift()!;
+  }
+
+  private wakeNext(): void {
+    for (let getter = this.getters.shift(); getter !== undefined; getter = this.getters.shift()) {
+      if (getter.done()) continue;
+      getter.settle(FINISHED, undefined);
+      return;
+    }
+  }
+}
+
+/**
+ * What `asCompleted` returns. `for (const next of it) yield* next` gives results (or throws errors)
+ * one by one; `for await (const future of it)` gives the futures as they are done.
+ */
+export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Future<T>> {
+  /** null in the queue: the time is up. */
+  private readonly completions = new Completions<Future<T> | null>();
+  private readonly pending: Set<Future<T>>;
+  private readonly listener: Listener<Future<T>>;
+  private left: number;
+  private timer: Handle | null = null;
+
+  /** @internal */
+  constructor(futures: Set<Future<T>>, delayMs: number | null) {
+    this.pending = futures;
+    this.left = futures.size;
+    this.listener = { settled: (future) => this.completed(future) };
+    for (const future of futures) future.addListener(this.listener);
+    if (delayMs === null || futures.size === 0) return;
+    this.timer = currentLoop().callLater(delayMs, () => this.timedOut());
+  }
+
+  *[Symbol.iterator](): Generator<Coroutine<T>, void, any> {
+    for (let next = this.next(); next !== null; next = this.next()) yield next;
+  }
+
+  /** The future travels inside the result object: a promise would wait for it and lose it. */
+  [Symbol.asyncIterator](): AsyncIterator<Future<T>, void, any> {
+    const next = (): PromiseLike<IteratorResult<Future<T>, void>> =>
+      this.take((value) => ({ value, done: false as const })) ??
+      Promise.resolve({ value: undefined, done: true as const });
+    return { next } as AsyncIterator<Future<T>, void, any>;
+  }
+
+  /** A coroutine for the next result, or null when all have been handed out. */
+  next(): Coroutine<T> | null {
+    return this.take((future) => future.result());
+  }
+
+  /**
+   * A coroutine for the next future that is done, or null when all have been handed out. For
+   * `yield*` only: `await` of something that returns a future waits for that, too.
+   */
+  nextFuture(): Coroutine<Future<T>> | null {
+    return this.take((future) => future);
+  }
+
+  private take<R>(outcome: (future: Future<T>) => R): Coroutine<R> | null {
+    if (this.left === 0) return null;
+    this.left--;
+    const { completions } = this;
+    return new Coroutine(
+      (function* (): Generator<unknown, R, any> {
+        const future = yield* completions.get();
+        if (future === null) throw new TimeoutError();
+        return outcome(future);
+      })(),
+    );
+  }
+
+  private completed(future: Future<T>): void {
+    if (this.pending.size === 0) return;
+    this.pending.delete(future);
+    this.completions.put(future);
+    if (this.pending.size === 0) this.timer?.cancel();
+  }
+
+  private timedOut(): void {
+    for (const future of this.pending) {
+      future.removeWaiters((each) => each === this.listener);
+      this.completions.put(null);
+    }
+    this.pending.clear();
+  }
+}
+
+/**
+ * Runs awaitables concurrently and hands out their results in the order in which they come.
+ *
+ * @param awaitables - coroutines, futures, tasks, promises or functions
+ * @param options - `timeout`: milliseconds; what has not come by then throws a TimeoutError
+ * @returns an iterator of coroutines, and an async iterator of futures
+ * @throws TypeError if `awaitables` is not an iterable of awaitables
+ *
+ * Order: a result is handed out two iterations after it came. Nothing is cancelled. Counterpart:
+ * `asyncio.as_completed`.
+ */
+export function asCompleted<A extends Awaitable<any> | Runnable<any>>(
+  awaitables: Iterable<A>,
+  options: { timeout?: number | null } = {},
+): AsCompleted<Awaited<A>> {
+  const { timeout = null } = options;
+  checkTimeout('asCompleted', timeout);
+  if (isFuture(awaitables) || typeof (awaitables as Iterable<A>)?.[Symbol.iterator] !== 'function') {
+    throw new TypeError(`asCompleted: expected an iterable of awaitables, got ${show(awaitables)}`);
+  }
+  const futures = [...new Set(awaitables)].map((each) => ensureFuture(each));
+  return new AsCompleted(new Set(futures) as Set<Future<Awaited<A>>>, timeout);
+}

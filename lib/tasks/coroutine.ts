@@ -1,0 +1,112 @@
+/**
+ * Coroutines: telling what can be run, and the object that ringloop's own waiting functions return.
+ *
+ * Facts. `yield*` wants an iterator, `await` wants `then`. A generator object has the first only, a
+ * promise the second only, and a promise has started already.
+ * Decision. A `Coroutine` wraps a generator and has both; it is inert until it is awaited. A
+ * function is called when its task takes its first step, so a task that is cancelled before never
+ * calls it.
+ */
+import { show } from '../errors.js';
+import { runInTask } from '../loop/async-context.js';
+import type { Awaitable, GeneratorCoroutine, Runnable, Yieldable } from '../types.js';
+import { NativeAwait } from './driver.js';
+import { GeneratorObject, isGeneratorFunction } from './generator.js';
+import { awaitSteps } from './promise-bridge.js';
+import type { Task } from './task.js';
+
+/**
+ * What ringloop's waiting functions return: something that begins when it is awaited, with `yield*`
+ * in a generator coroutine or with `await` in an async function. Once only.
+ */
+export class Coroutine<T> implements PromiseLike<T>, Yieldable<T> {
+  protected steps: Iterator<unknown, T, any>;
+
+  /** @param steps - a generator that has not started */
+  constructor(steps: Iterator<unknown, T, any>) {
+    this.steps = steps;
+  }
+
+  /** `yield* coroutine` runs it as part of the current task. */
+  [Symbol.iterator](): Iterator<unknown, T, any> {
+    return this.steps;
+  }
+
+  /** `await coroutine` runs it as part of the current task, or of a new one where there is none. */
+  // biome-ignore lint/suspicious/noThenProperty: being awaitable is the purpose
+  then<A = T, B = never>(
+    onResult?: ((value: T) => A | PromiseLike<A>) | null,
+    onError?: ((error: any) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return awaitSteps(this, this.steps, onResult, onError);
+  }
+}
+
+/** @internal Whether `yield*` can run it as a coroutine: it has `next` and `throw`. */
+export function isYieldable(value: unknown): value is Yieldable<unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  if (value instanceof GeneratorObject || value instanceof Coroutine) return true;
+  const { next, throw: throwIn } = value as { next?: unknown; throw?: unknown };
+  return (
+    typeof next === 'function' &&
+    typeof throwIn === 'function' &&
+    typeof (value as Yieldable<unknown>)[Symbol.iterator] === 'function'
+  );
+}
+
+/** @internal Whether `await` can wait for it. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { then?: unknown }).then === 'function'
+  );
+}
+
+/** @internal The generator that a task drives. @throws TypeError if `runnable` cannot be run */
+export function coroutineOf<T>(runnable: Runnable<T>, task: Task<unknown>): GeneratorCoroutine<T> {
+  if (runnable instanceof GeneratorObject) return runnable as GeneratorCoroutine<T>;
+  if (typeof runnable === 'function') {
+    if (isGeneratorFunction(runnable)) return runnable() as GeneratorCoroutine<T>;
+    return callBody(runnable, task) as GeneratorCoroutine<T>;
+  }
+  if (isYieldable(runnable)) return generatorOf(runnable as Yieldable<T>);
+  throw new TypeError(notRunnable(runnable));
+}
+
+/** Drivers send RESUMED from the first step on, which only a generator that begins ignores. */
+function generatorOf<T>(yieldable: Yieldable<T>): GeneratorCoroutine<T> {
+  const iterator = yieldable[Symbol.iterator]();
+  return iterator instanceof GeneratorObject
+    ? (iterator as GeneratorCoroutine<T>)
+    : delegate(yieldable);
+}
+
+function* delegate<T>(yieldable: Yieldable<T>): Generator<unknown, T, any> {
+  return yield* yieldable;
+}
+
+/** @internal */
+export function notRunnable(value: unknown): string {
+  const hint = isThenable(value)
+    ? ' (a promise has started already: pass the function, or wrap it with until())'
+    : '';
+  return `a coroutine or a function that returns one was expected, got ${show(value)}${hint}`;
+}
+
+/**
+ * @internal Calls a body, a generator function or an async function, and waits for it as part of
+ * `task`.
+ */
+export function* callBody<T, A extends unknown[]>(
+  body: (...args: A) => Awaitable<T>,
+  task: Task<unknown>,
+  ...args: A
+): Generator<unknown, T, any> {
+  const call = (): unknown => body(...args);
+  const started = isGeneratorFunction(body) ? call() : runInTask(task, call);
+  if (isYieldable(started)) return (yield* started as Yieldable<T>) as T;
+  if (isThenable(started)) return yield new NativeAwait(started);
+  const name = body.name || '(anonymous)';
+  throw new TypeError(`${name} must return a coroutine or a promise, got ${show(started)}`);
+}

@@ -1,0 +1,109 @@
+/**
+ * What a coroutine may yield, and what its driver then waits for.
+ *
+ * Facts. Two things drive coroutines: a Task, and an `await` inside an async-function task (see
+ * promise-bridge.ts). Both must treat a yielded value alike, and as asyncio's Task.__step does.
+ * Decision. One function for both. A future: wait. Nothing: the next iteration. A native promise
+ * in a `NativeAwait`: go on when it settles, within the same step if it can. Anything else is
+ * a mistake, and the coroutine gets asyncio's error in the next iteration.
+ */
+import { RuntimeError, show } from '../errors.js';
+import type { Steppable } from '../loop/scheduler.js';
+import type { Future } from './future.js';
+import { BLOCKING, FUTURE_BRAND } from './future-status.js';
+import type { Task } from './task.js';
+
+/** What can be waited for: cancelling it wakes whoever waits. */
+export interface Cancellable {
+  /** Returns false if it was done already. */
+  cancel(reason?: unknown): boolean;
+}
+
+/** Something that drives a coroutine on behalf of a task. */
+export interface Driver extends Steppable {
+  readonly task: Task<unknown>;
+  /** What it waits for: a future or, in a task, the awaits of its async functions. */
+  waiter: Cancellable | null;
+  /** Goes on with a value or an error, as one step of the task. */
+  resume(throwing: boolean, value: unknown): void;
+}
+
+/**
+ * @internal Yielded to wait for a promise of code that runs inside this very task, such as the body
+ * of `timeout(ms, async () => ...)`. It takes no iteration, and what cancels the task reaches the
+ * awaits in there.
+ */
+export class NativeAwait {
+  constructor(readonly promise: PromiseLike<unknown>) {}
+}
+
+/** A step that was put off: goes on with a value, or throws an error into the coroutine. */
+class ResumeStep implements Steppable {
+  constructor(
+    private readonly driver: Driver,
+    private readonly throwing: boolean,
+    private readonly value: unknown,
+  ) {}
+
+  step(): void {
+    this.driver.resume(this.throwing, this.value);
+  }
+}
+
+/** Arranges for `driver` to go on when what its coroutine yielded allows it. */
+export function waitForYielded(driver: Driver, yielded: unknown): void {
+  if (yielded === undefined || yielded === null) driver.task.loop.scheduleStep(driver);
+  else if (typeof yielded !== 'object') throwLater(driver, badYield(driver.task, yielded));
+  else if (FUTURE_BRAND in yielded) waitForFuture(driver, yielded as unknown as Future<unknown>);
+  else if (yielded instanceof NativeAwait) waitForNative(driver, yielded.promise);
+  else throwLater(driver, badYield(driver.task, yielded));
+}
+
+/** The most common case of `waitForYielded`, for callers that have checked. */
+export function waitForFuture(driver: Driver, future: Future<unknown>): void {
+  const { task } = driver;
+  const blocking = (future.status & BLOCKING) !== 0;
+  future.status &= ~BLOCKING;
+  if (future.loop !== task.loop) {
+    const message = `Task ${task} got Future ${show(future)} attached to a different loop`;
+    return throwLater(driver, new RuntimeError(message));
+  }
+  if (!blocking) {
+    const message = `yield was used instead of yield* in task ${task} with ${show(future)}`;
+    return throwLater(driver, new RuntimeError(message));
+  }
+  if ((future as unknown) === task) {
+    return throwLater(driver, new RuntimeError(`Task cannot await on itself: ${task}`));
+  }
+  future.addStepper(driver);
+  driver.waiter = future;
+  task.deliverPendingCancel(future);
+}
+
+function badYield(task: Task<unknown>, yielded: unknown): RuntimeError {
+  const { next, then } = yielded as { next?: unknown; then?: unknown };
+  if (typeof next === 'function') {
+    return new RuntimeError(`yield was used instead of yield* for generator in task ${task}`);
+  }
+  const hint = typeof then === 'function' ? '; use yield* until(promise)' : '';
+  return new RuntimeError(`Task got bad yield: ${show(yielded)}${hint}`);
+}
+
+function throwLater(driver: Driver, error: unknown): void {
+  driver.task.loop.scheduleStep(new ResumeStep(driver, true, error));
+}
+
+function waitForNative(driver: Driver, promise: PromiseLike<unknown>): void {
+  const { loop } = driver.task;
+  loop.requestDrain();
+  const settled = (throwing: boolean, value: unknown): void => {
+    // Between two parts of an iteration this is still the step that caused it. Otherwise something
+    // outside the loop did, and the loop goes on by itself.
+    if (loop.inDrain) driver.resume(throwing, value);
+    else loop.scheduleStep(new ResumeStep(driver, throwing, value));
+  };
+  promise.then(
+    (value) => settled(false, value),
+    (error) => settled(true, error),
+  );
+}

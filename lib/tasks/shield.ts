@@ -1,0 +1,69 @@
+/** shield: what is inside is not cancelled together with whoever waits for it. */
+import type { Listener } from '../loop/scheduler.js';
+import type { Awaitable, Awaited, Runnable } from '../types.js';
+import { ensureFuture } from './ensure-future.js';
+import { Future } from './future.js';
+import { FINISHED } from './future-status.js';
+
+/** Hands the outcome of the inner future to the outer one. */
+class InnerDone implements Listener<Future<unknown>> {
+  constructor(private readonly outer: Future<unknown>) {}
+
+  settled(inner: Future<unknown>): void {
+    const { outer } = this;
+    if (outer.cancelled()) return;
+    if (inner.cancelled()) outer.cancel();
+    else if (inner.failed()) outer.fail(inner.takeError());
+    else outer.settle(FINISHED, inner.value);
+  }
+}
+
+/** Nobody waits for the inner future any more: its error, if one comes, is reported. */
+class ReportError implements Listener<Future<unknown>> {
+  settled(inner: Future<unknown>): void {
+    if (inner.cancelled() || !inner.failed()) return;
+    const error = inner.takeError();
+    const name = (error as { constructor?: { name?: string } } | null)?.constructor?.name;
+    inner.loop.callExceptionHandler({
+      message: `${name ?? typeof error} exception in shielded future`,
+      exception: error,
+      future: inner,
+    });
+  }
+}
+
+/** The outer future ended first. */
+class OuterDone implements Listener {
+  constructor(
+    private readonly inner: Future<unknown>,
+    private readonly innerDone: InnerDone,
+  ) {}
+
+  settled(): void {
+    const { inner, innerDone } = this;
+    if (inner.done()) return;
+    inner.removeWaiters((waiter) => waiter === innerDone || waiter instanceof ReportError);
+    inner.addListener(new ReportError());
+  }
+}
+
+/**
+ * Waits for something that goes on when the waiting is cancelled.
+ *
+ * @param awaitable - a future, a coroutine (it becomes a task), a promise or a function
+ * @returns a future with the same outcome; cancelling it leaves the inner one running. If that one
+ *   is cancelled by somebody else, this one is too.
+ * @throws TypeError if it cannot be awaited
+ *
+ * Order: one iteration after the inner one. If the inner one fails when nobody waits any more, the
+ * exception handler is told. Counterpart: `asyncio.shield`.
+ */
+export function shield<A extends Awaitable<any> | Runnable<any>>(awaitable: A): Future<Awaited<A>> {
+  const inner = ensureFuture(awaitable) as Future<Awaited<A>>;
+  if (inner.done()) return inner;
+  const outer = new Future<Awaited<A>>(inner.loop);
+  const innerDone = new InnerDone(outer);
+  inner.addListener(innerDone);
+  outer.addListener(new OuterDone(inner, innerDone));
+  return outer;
+}

@@ -1,0 +1,392 @@
+/**
+ * Task: drives one coroutine, step by step, and can be told to stop.
+ *
+ * Facts. A task is always in one of three states: waiting for a future, queued for a step, or
+ * running. asyncio delivers a cancellation by cancelling what the task waits for; where it waits
+ * for nothing, the next step throws instead of sending.
+ * Decision. asyncio's algorithm, line for line. The task itself is what stands in the future's
+ * list of waiters and in the ready queue: waiting and waking allocate nothing. What few tasks need
+ * (a signal, awaits of an async function, a stack) lives in `extra`.
+ * Cost. Twelve words and the coroutine.
+ * Invariants. I1 while pending, in a scope; afterwards in none. I2 `waiter` is set from the wait
+ * until the step. I3 MUST_CANCEL implies that a step will come, or that only foreign promises are
+ * awaited.
+ *
+ *      createTask                 future settles / sleep(0)
+ *   ------------> [ queued ] <-----------------------------+
+ *                    | step()                              |
+ *                    v                                     |
+ *                [ running ] -- yields a future --> [ waiting ] <- cancel(): cancels the future
+ *                    | returns or throws
+ *                    v
+ *                 [ done ]
+ */
+import { isCancelledError, isExit, makeCancelledError, RuntimeError } from '../errors.js';
+import { asyncContext, captureStores, hasFrames, runWithStores } from '../loop/async-context.js';
+import { Context, captureContext, storesOf } from '../loop/context.js';
+import { state } from '../loop/state.js';
+import type { GeneratorCoroutine, Runnable } from '../types.js';
+import { coroutineOf } from './coroutine.js';
+import { type Cancellable, type Driver, waitForFuture, waitForYielded } from './driver.js';
+import type { EventLoop } from './event-loop.js';
+import { Future } from './future.js';
+import {
+  CANCEL_REQUEST,
+  CANCEL_REQUEST_SHIFT,
+  CANCELLED,
+  DONE_MASK,
+  FINISHED,
+  MUST_CANCEL,
+  PENDING,
+  RESUMED,
+} from './future-status.js';
+import { resumeGenerator, throwIntoGenerator } from './generator.js';
+import type { Scope } from './scope.js';
+import { Unretrieved, unretrievedOf } from './unretrieved.js';
+
+export interface TaskOptions {
+  /** Shown in messages and debug output; else `Task-1`, `Task-2`, ... */
+  name?: string;
+  /** Run in this context instead of a copy of the current one. */
+  context?: Context;
+  /** Take the first step at once, inside `createTask`. Counterpart: `eager_start=True`. */
+  eagerStart?: boolean;
+}
+
+/** What only some tasks have. */
+interface Extra {
+  controller: AbortController | null;
+  createdAt: string | undefined;
+}
+
+/** An await of an async function that belongs to the task. */
+type AwaitOf = Driver & Cancellable;
+
+/** Several awaits at once: `await Promise.all([sleep(1), queue.get()])`. */
+class Awaits implements Cancellable {
+  readonly drivers: Set<AwaitOf>;
+
+  constructor(drivers: AwaitOf[]) {
+    this.drivers = new Set(drivers);
+  }
+
+  cancel(reason?: unknown): boolean {
+    return [...this.drivers].map((driver) => driver.cancel(reason)).includes(true);
+  }
+}
+
+/**
+ * A coroutine that runs on a loop. `createTask` makes one. Counterpart: `asyncio.Task`.
+ *
+ * @typeParam T - what the coroutine returns
+ */
+export class Task<T = unknown> extends Future<T> implements Driver {
+  declare readonly loop: EventLoop;
+  /** @internal */
+  waiter: Cancellable | null = null;
+  /** @internal */
+  context: Context | null;
+  /** @internal */
+  previous: Task<unknown> | null = null;
+  /** @internal */
+  following: Task<unknown> | null = null;
+  /** @internal */
+  readonly scope: Scope;
+  private coroutine: GeneratorCoroutine<T> | null;
+  private label: string | number;
+  private extra: Extra | null = null;
+
+  /** @internal Use `createTask`. */
+  constructor(runnable: Runnable<T>, loop: EventLoop, scope: Scope, options?: TaskOptions) {
+    super(loop);
+    this.scope = scope;
+    this.coroutine = coroutineOf(runnable, this as Task<unknown>);
+    if (options === undefined) {
+      this.label = ++state.lastTaskNumber;
+      this.context = captureContext();
+    } else {
+      this.label = options.name === undefined ? ++state.lastTaskNumber : String(options.name);
+      this.context = options.context ?? captureContext();
+    }
+    if (loop.debug) this.needExtra().createdAt = new Error().stack?.replace(/^Error\n/, '');
+    scope.add(this as Task<unknown>);
+    if (options?.eagerStart && loop.isRunning()) this.startEagerly();
+    else loop.scheduleStep(this);
+  }
+
+  /** @internal */
+  get task(): Task<unknown> {
+    return this as Task<unknown>;
+  }
+
+  /** The name it was given, or `Task-N`. */
+  get name(): string {
+    return typeof this.label === 'number' ? `Task-${this.label}` : this.label;
+  }
+
+  set name(name: string) {
+    this.label = String(name);
+  }
+
+  /** The coroutine it drives: null once it is done. Counterpart: `get_coro()`. */
+  getCoro(): GeneratorCoroutine<T> | null {
+    return this.coroutine;
+  }
+
+  /** A copy of the context it runs in. Counterpart: `get_context()`. */
+  getContext(): Context {
+    return this.context ?? (this.context = new Context(null, null));
+  }
+
+  /**
+   * Aborted when the task is cancelled: hand it to `fetch` and whatever else takes a signal. After
+   * `uncancel()` has taken back the last request, there is a new one.
+   */
+  get signal(): AbortSignal {
+    const extra = this.needExtra();
+    if (extra.controller === null) {
+      extra.controller = new AbortController();
+      if (this.cancelling() > 0 || this.cancelled()) {
+        extra.controller.abort(makeCancelledError(this.cancelReason));
+      }
+    }
+    return extra.controller.signal;
+  }
+
+  /**
+   * Asks the task to stop: a `CancelledError` is thrown at the await it is in, or at its next one.
+   * It may clean up, and it may refuse; a task that has not started never does.
+   *
+   * @param reason - a message or anything that explains why: the error's `reason`, and, for the
+   *   signal, its reason
+   * @returns false if it was done already
+   *
+   * Order: the error arrives in the next iteration, one later for each task in between.
+   * Counterpart: `Task.cancel(msg)`.
+   */
+  override cancel(reason?: unknown): boolean {
+    this.retrieve();
+    if (this.done()) return false;
+    this.status += CANCEL_REQUEST;
+    this.extra?.controller?.abort(makeCancelledError(reason));
+    if (this.waiter !== null && this.waiter.cancel(reason)) return true;
+    this.status |= MUST_CANCEL;
+    this.value = reason;
+    return true;
+  }
+
+  /** How many requests to cancel there were that nobody took back. */
+  cancelling(): number {
+    return this.status >> CANCEL_REQUEST_SHIFT;
+  }
+
+  /**
+   * Takes one request to cancel back. The last one also takes back what has not been delivered.
+   *
+   * @returns how many are left
+   */
+  uncancel(): number {
+    if (this.cancelling() === 0) return 0;
+    this.status -= CANCEL_REQUEST;
+    if (this.cancelling() === 0) {
+      this.status &= ~MUST_CANCEL;
+      if (this.extra?.controller?.signal.aborted) this.extra.controller = null;
+    }
+    return this.cancelling();
+  }
+
+  /** Not for tasks: their coroutine settles them. @throws RuntimeError always */
+  override setResult(_result: T): never {
+    throw new RuntimeError('Task does not support set_result operation');
+  }
+
+  /** Not for tasks: their coroutine settles them. @throws RuntimeError always */
+  override setException(_error: Error): never {
+    throw new RuntimeError('Task does not support set_exception operation');
+  }
+
+  /** `await using task = createTask(...)`: cancelled and awaited at the end of the block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cancel();
+    await new Promise<void>((resolve) => this.addDoneCallback(() => resolve()));
+  }
+
+  /** Name and state, for messages. */
+  override toString(): string {
+    const states = { [PENDING]: 'pending', [CANCELLED]: 'cancelled', [FINISHED]: 'finished' };
+    const how = states[(this.status & DONE_MASK) as keyof typeof states] ?? 'failed';
+    return `<Task ${JSON.stringify(this.name)} ${how}>`;
+  }
+
+  // ---- stepping ---------------------------------------------------------------------------------
+
+  /** @internal From the ready queue: what it waited for is done, or there was nothing to wait for. */
+  step(): void {
+    const waiter = this.waiter as Future<unknown> | null;
+    if (waiter !== null && waiter.failed()) this.resume(true, waiter.takeError());
+    else this.resume(false, RESUMED);
+  }
+
+  /** @internal */
+  resume(throwing: boolean, value: unknown): void {
+    this.waiter = null;
+    if ((this.status & MUST_CANCEL) !== 0) {
+      const error = this.takePendingCancel();
+      if (!throwing || !isCancelledError(value)) {
+        this.runStep(true, error);
+        return;
+      }
+    }
+    this.runStep(throwing, value);
+  }
+
+  /** @internal A cancellation that came too early is delivered by cancelling what is awaited now. */
+  deliverPendingCancel(future: Future<unknown>): void {
+    if ((this.status & MUST_CANCEL) === 0) return;
+    if (future.cancel(this.value)) {
+      this.status &= ~MUST_CANCEL;
+      this.value = undefined;
+    }
+  }
+
+  /** @internal Whether the next step must throw. */
+  mustCancel(): boolean {
+    return (this.status & MUST_CANCEL) !== 0;
+  }
+
+  /** @internal The error of a cancellation that the next step must throw. */
+  takePendingCancel(): unknown {
+    const error = makeCancelledError(this.value);
+    this.status &= ~MUST_CANCEL;
+    this.value = undefined;
+    return error;
+  }
+
+  /** @internal An await of an async function begins. */
+  addAwait(driver: AwaitOf): void {
+    if (this.waiter === null) this.waiter = driver;
+    else if (this.waiter instanceof Awaits) this.waiter.drivers.add(driver);
+    else this.waiter = new Awaits([this.waiter as AwaitOf, driver]);
+  }
+
+  /** @internal An await of an async function is over. */
+  removeAwait(driver: AwaitOf): void {
+    if (this.waiter === driver) this.waiter = null;
+    else if (this.waiter instanceof Awaits) this.waiter.drivers.delete(driver);
+  }
+
+  /** @internal The futures that it waits for, for messages. */
+  awaiting(): Future<unknown>[] {
+    const { waiter } = this;
+    if (waiter === null) return [];
+    if (waiter instanceof Future) return [waiter];
+    const drivers = waiter instanceof Awaits ? [...waiter.drivers] : [waiter as AwaitOf];
+    return drivers.flatMap((driver) => (driver.waiter as Future<unknown> | null) ?? []);
+  }
+
+  private runStep(throwing: boolean, value: unknown): void {
+    if (!asyncContext.inUse) {
+      this.advance(throwing, value);
+      if (asyncContext.inUse) this.rememberStores();
+      return;
+    }
+    const stores = storesOf(this.context);
+    if (stores === null) {
+      this.advance(throwing, value);
+      this.rememberStores();
+      return;
+    }
+    if (this.context === null) this.context = new Context(null, stores);
+    else this.context.stores = stores;
+    runWithStores(stores, this, () => {
+      this.advance(throwing, value);
+      this.rememberStores();
+    });
+  }
+
+  /** enterWith() in a step is seen by the next one; where stores are written in place, it is anyway. */
+  private rememberStores(): void {
+    if (!hasFrames || this.done()) return;
+    const stores = captureStores();
+    if (stores === null && this.context === null) return;
+    this.context ??= new Context(null, null);
+    this.context.stores = stores;
+  }
+
+  private advance(throwing: boolean, value: unknown): void {
+    const { loop: outerLoop, task: outerTask, context: outerContext } = state;
+    const coroutine = this.coroutine!;
+    const began = this.loop.debug ? performance.now() : 0;
+    state.loop = this.loop;
+    state.task = this;
+    state.context = this.context;
+    let result: IteratorResult<unknown, T>;
+    let failed = false;
+    try {
+      result = throwing ? throwIntoGenerator(coroutine, value) : resumeGenerator(coroutine, value);
+    } catch (error) {
+      failed = true;
+      result = { value: error, done: false };
+    }
+    this.context = state.context;
+    state.loop = outerLoop;
+    state.task = outerTask;
+    state.context = outerContext;
+    if (this.loop.debug) this.loop.reportSlow(began, String(this));
+    if (failed) this.finishWithError(result.value);
+    else if (result.done) this.finishWithResult(result.value);
+    else if ((result.value as unknown) instanceof Future) waitForFuture(this, result.value as never);
+    else waitForYielded(this, result.value);
+  }
+
+  private startEagerly(): void {
+    this.runStep(false, RESUMED);
+    if (this.done()) return;
+    // As in asyncio, a task counts from the moment it is handed out: behind those its step made.
+    this.scope.remove(this as Task<unknown>);
+    this.scope.add(this as Task<unknown>);
+  }
+
+  private finishWithResult(result: T): void {
+    this.leave();
+    if ((this.status & MUST_CANCEL) === 0) {
+      this.settle(FINISHED, result);
+    } else {
+      this.status &= ~MUST_CANCEL;
+      this.settle(CANCELLED, this.value);
+    }
+  }
+
+  private finishWithError(error: unknown): void {
+    this.leave();
+    this.status &= ~MUST_CANCEL;
+    if (isCancelledError(error)) {
+      this.cancelWith(error);
+      return;
+    }
+    this.fail(error);
+    if (isExit(error)) throw error;
+  }
+
+  private leave(): void {
+    this.scope.remove(this as Task<unknown>);
+    this.coroutine = null;
+  }
+
+  private needExtra(): Extra {
+    return (this.extra ??= { controller: null, createdAt: undefined });
+  }
+
+  protected override describeUnretrieved(): Unretrieved {
+    const created = this.extra?.createdAt;
+    const hint = created === undefined ? ' (RINGLOOP_DEBUG=1 tells where it was created)' : '';
+    const message = `Task exception was never retrieved: ${this.name}${hint}`;
+    return new Unretrieved(this.loop, message, this.value, created);
+  }
+
+  override fail(error: unknown): void {
+    super.fail(error);
+    const entry = unretrievedOf(this);
+    if (entry !== undefined) this.scope.unretrieved.add(entry);
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * until: a native promise as a future.
+ *
+ * Facts. A promise cannot be cancelled; whoever waits for it can. A promise that settles after
+ * nobody waits any more must not become an unhandled rejection.
+ * Decision. A future that follows the promise. Cancelling it abandons the promise, and aborts what
+ * the caller connected to the task's `signal`.
+ */
+import { show } from '../errors.js';
+import { isThenable } from './coroutine.js';
+import { currentLoop } from './current-loop.js';
+import type { EventLoop } from './event-loop.js';
+import { Future } from './future.js';
+import { FINISHED } from './future-status.js';
+
+/**
+ * Waits for a promise, cancellably: `yield* until(fetch(url, { signal: task.signal }))`.
+ *
+ * @param promise - a promise or anything with `then`
+ * @param options - `loop`: another loop than the current one
+ * @returns a future that settles as the promise does
+ * @throws TypeError if it is no promise
+ *
+ * Order: the waiting task goes on in the iteration after the promise has settled.
+ */
+export function until<T>(promise: PromiseLike<T>, options?: { loop?: EventLoop }): Future<T> {
+  if (!isThenable(promise)) {
+    throw new TypeError(`until: a promise was expected, got ${show(promise)}`);
+  }
+  const future = new Future<T>(options?.loop ?? currentLoop());
+  future.loop.requestDrain();
+  promise.then(
+    (value) => {
+      if (!future.done()) future.settle(FINISHED, value);
+    },
+    (error: unknown) => {
+      if (!future.done()) future.fail(error);
+    },
+  );
+  return future;
+}

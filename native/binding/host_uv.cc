@@ -1,0 +1,136 @@
+// host_uv.cc -- entering, leaving, and being torn down at any moment.
+#include "binding/host_uv.h"
+
+#include <utility>
+
+#include "base/assert.h"
+
+namespace ringloop {
+
+Status HostUv::Open(Napi::Object owner, Napi::Function dispatch) {
+  uv_loop_t* uv = nullptr;
+  RINGLOOP_ASSERT(napi_get_uv_event_loop(env_, &uv) == napi_ok);
+  const int error = uv_poll_init(uv, &poll_, loop_->fd());
+  if (error != 0) return Status::Failed("uv_poll_init", -error);
+  RINGLOOP_ASSERT(uv_idle_init(uv, &idle_) == 0);
+  RINGLOOP_ASSERT(uv_check_init(uv, &check_) == 0);
+  open_handles_ = 3;
+  poll_.data = idle_.data = check_.data = this;
+  uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
+  RINGLOOP_ASSERT(uv_poll_start(&poll_, UV_READABLE, OnPoll) == 0);
+  owner_ = Napi::Persistent(owner);
+  dispatch_ = Napi::Persistent(dispatch);
+  return Status::Ok();
+}
+
+void HostUv::Close(std::function<void()> closed) {
+  RINGLOOP_ASSERT(!closing_);
+  closing_ = true;
+  closed_ = std::move(closed);
+  if (context_ != nullptr) napi_async_destroy(env_, context_);
+  context_ = nullptr;
+  owner_.Reset();
+  dispatch_.Reset();
+  if (open_handles_ == 0) return closed_();
+  uv_close(reinterpret_cast<uv_handle_t*>(&poll_), OnClosed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&idle_), OnClosed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&check_), OnClosed);
+}
+
+void HostUv::OnClosed(uv_handle_t* handle) {
+  auto* self = static_cast<HostUv*>(handle->data);
+  if (--self->open_handles_ == 0) std::exchange(self->closed_, nullptr)();
+}
+
+void HostUv::Wake() {
+  if (closing_) return;
+  if (entered_) {
+    woken_ = true;
+  } else {
+    StartSoon();
+  }
+}
+
+void HostUv::OnPoll(uv_poll_t* handle, int, int) { static_cast<HostUv*>(handle->data)->Enter(); }
+void HostUv::OnCheck(uv_check_t* handle) { static_cast<HostUv*>(handle->data)->Enter(); }
+
+void HostUv::StartSoon() {
+  if (soon_) return;
+  soon_ = true;
+  RINGLOOP_ASSERT(uv_idle_start(&idle_, OnIdle) == 0);
+  RINGLOOP_ASSERT(uv_check_start(&check_, OnCheck) == 0);
+}
+
+void HostUv::StopSoon() {
+  if (!soon_) return;
+  soon_ = false;
+  uv_idle_stop(&idle_);
+  uv_check_stop(&check_);
+}
+
+void HostUv::Enter() {
+  if (closing_ || entered_) return;  // entered_: somebody runs libuv from inside a callback of ours
+  loop_->header().statistics.wakeups += 1;
+  entered_ = true;
+  int32_t verdict = kIdle;
+  do {
+    woken_ = false;
+    if (!CallDispatch(&verdict)) break;
+    if (verdict & kRenewContext) RenewContext();
+    // Microtasks have run since dispatch() returned; what they queued or changed shows in woken_.
+  } while (!closing_ && ((verdict & kDrain) || (!(verdict & kBusy) && woken_)));
+  entered_ = false;
+  if (closing_) return;
+  if (verdict & kBusy) {
+    StartSoon();
+  } else {
+    SettleDown();
+  }
+}
+
+bool HostUv::CallDispatch(int32_t* verdict) {
+  const Napi::HandleScope scope(env_);
+  // Made here, under libuv and not under whatever JavaScript loaded ringloop, so that callbacks
+  // start with no AsyncLocalStorage store at all.
+  if (context_ == nullptr) RenewContext();
+  napi_value result = nullptr;
+  const napi_status status = napi_make_callback(env_, context_, owner_.Value(), dispatch_.Value(), 0,
+                                                nullptr, &result);
+  if (status == napi_ok) return napi_get_value_int32(env_, result, verdict) == napi_ok;
+  // dispatch() catches what callbacks throw. What still comes out is meant to end the process (or
+  // is our bug): hand it to Node's uncaughtException, then go on with what is queued.
+  if (status == napi_pending_exception) {
+    napi_value error = nullptr;
+    if (napi_get_and_clear_last_exception(env_, &error) == napi_ok &&
+        napi_fatal_exception(env_, error) == napi_ok) {
+      *verdict = kBusy;
+      return true;
+    }
+  }
+  *verdict = kIdle;
+  return false;
+}
+
+// On Node 20 and 22 a callback that calls enterWith() marks the context's resource for ever, so
+// dispatch() asks for a new one then.
+void HostUv::RenewContext() {
+  const Napi::HandleScope scope(env_);
+  if (context_ != nullptr) napi_async_destroy(env_, context_);
+  context_ = nullptr;
+  napi_async_init(env_, nullptr, Napi::String::New(env_, "RINGLOOP"), &context_);
+}
+
+void HostUv::SettleDown() {
+  StopSoon();
+  // The kernel refuses a timer only for reasons that are bugs of ours.
+  RINGLOOP_ASSERT(loop_->ApplySubmissions());
+  RINGLOOP_ASSERT(loop_->PrepareToWait().ok());
+  auto* poll = reinterpret_cast<uv_handle_t*>(&poll_);
+  if (loop_->header().reference_count > 0) {
+    uv_ref(poll);
+  } else {
+    uv_unref(poll);
+  }
+}
+
+}  // namespace ringloop

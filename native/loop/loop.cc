@@ -1,0 +1,132 @@
+// loop.cc -- the turn, and when to wake for the next timer.
+#include "loop/loop.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/assert.h"
+#include "sys/clock.h"
+
+namespace ringloop {
+namespace {
+
+// Timers in a crowd are collected: at most one wake-up per kCoalesceNs for them. A lone timer is
+// never delayed. 200,000 timers in a second would otherwise cost 200,000 wake-ups of some 4 us each
+// (docs/benchmarks.md, timers_fire).
+constexpr TimeNs kCoalesceNs = 500'000;
+
+}  // namespace
+
+Loop::Loop(const Memory& memory, int64_t origin_ns)
+    : header_(memory.header), submissions_(memory.submissions), origin_ns_(origin_ns) {
+  ring_.Attach(header_, memory.ready, memory.ready_capacity);
+  header_->next_deadline_ns = kNever;
+}
+
+Status Loop::Open() {
+  Status status = selector_.Open();
+  if (!status.ok()) return status;
+  status = inbox_.Open();
+  if (!status.ok()) return status;
+  // Not through watchers_: turns without watched fds must go on making no system call.
+  return selector_.Add(inbox_.fd(), kReadable);
+}
+
+TimeNs Loop::Now() const { return static_cast<TimeNs>(MonotonicNs() - origin_ns_); }
+
+bool Loop::ApplySubmissions() {
+  const uint32_t count = std::min(header_->submission_count, kSubmissionCapacity);
+  bool sane = count == header_->submission_count;
+  Statistics& statistics = header_->statistics;
+  for (uint32_t i = 0; i < count; i++) {
+    const Submission submission = submissions_[i];
+    if (submission.slot > kReadyPayloadMax) {
+      sane = false;
+    } else if (std::isnan(submission.deadline_ns)) {
+      if (timers_.Remove(submission.slot)) statistics.timers_cancelled += 1;
+    } else {
+      timers_.Insert(submission.slot, submission.deadline_ns);
+      statistics.timers_armed += 1;
+    }
+  }
+  header_->submission_count = 0;
+  header_->next_deadline_ns = timers_.NextDeadline();
+  return sane;
+}
+
+Status Loop::Turn(TimeNs now) {
+  header_->statistics.turns += 1;
+  const Status status = AppendIo();
+  AppendRemote();
+  AppendExpired(now);
+  header_->now_ns = now;
+  header_->next_deadline_ns = timers_.NextDeadline();
+  return status;
+}
+
+Status Loop::AppendIo() {
+  if (watchers_.count() == 0) return Status::Ok();
+  events_.resize(watchers_.count() + size_t{1});  // and the inbox
+  const auto capacity = std::min<uint32_t>(watchers_.count() + 1, ring_.free() / 2);
+  uint32_t count = 0;
+  header_->statistics.polls += 1;
+  const Status status = selector_.Wait(events_.data(), capacity, 0, &count);
+  if (!status.ok()) return status;
+  for (uint32_t i = 0; i < count; i++) {
+    const SelectorEvent& event = events_[i];
+    if (event.fd == inbox_.fd()) continue;  // AppendRemote() looks for itself
+    const auto fd = static_cast<uint32_t>(event.fd);
+    if (event.ready & kReadable) ring_.Append(kTagReadable, fd);
+    if (event.ready & kWritable) ring_.Append(kTagWritable, fd);
+    header_->statistics.io_events += 1;
+  }
+  return Status::Ok();
+}
+
+void Loop::AppendRemote() {
+  inbox_.Take(&remote_ids_);
+  for (const uint32_t id : remote_ids_) {
+    // JavaScript leaves room for a burst; a larger one goes back and comes with the next turn.
+    if (ring_.free() == 0) {
+      inbox_.Post(id);
+      continue;
+    }
+    ring_.Append(kTagRemote, id);
+    header_->statistics.remote_calls += 1;
+  }
+}
+
+void Loop::AppendExpired(TimeNs now) {
+  for (uint32_t room = ring_.free(); room > 0; room--) {
+    const Slot slot = timers_.PopExpired(now);
+    if (slot == kNoSlot) return;
+    ring_.Append(kTagTimer, slot);
+    header_->statistics.timers_fired += 1;
+    last_fired_ns_ = now;
+  }
+}
+
+// The deadline itself for a lone timer. In a crowd (another is due within the window, and timers
+// have just fired) the end of the window, so that one wake-up serves all of it.
+TimeNs Loop::WakeDeadline() const {
+  const TimeNs next = timers_.NextDeadline();
+  const TimeNs window_end = last_fired_ns_ + kCoalesceNs;
+  if (next >= window_end || timers_.SecondDeadline() > window_end) return next;
+  return window_end;
+}
+
+Status Loop::PrepareToWait() {
+  const TimeNs deadline = WakeDeadline();
+  if (deadline == kNever) {
+    armed_for_ns_ = kNever;
+    return selector_.DisarmTimer();
+  }
+  // Armed for that time already and still ahead: the kernel need not hear it again.
+  if (deadline == armed_for_ns_ && deadline > header_->now_ns) return Status::Ok();
+  armed_for_ns_ = deadline;
+  // Rounded up: never early. Too far for an int64 is clamped to some 146 years.
+  const double ns = std::min(std::ceil(deadline), 4.6e18);
+  return selector_.ArmTimer(origin_ns_ + static_cast<int64_t>(std::max(ns, -9.0e15)));
+}
+
+}  // namespace ringloop

@@ -1,0 +1,34 @@
+// selector.h -- the seam: what every back end offers, and the only words the loop knows.
+//
+// Facts.      epoll and kqueue agree on little more than "tell me which fds are ready". libuv can
+//             wait on the fd of either, but its own timers count whole milliseconds.
+// Decision.   A back end is one file with one class and the eight methods below; it reports and
+//             never decides, and calls nobody. It owns a kernel timer (timerfd, EVFILT_TIMER) that
+//             makes fd() readable at a deadline. selector_default.h is the only #if ladder.
+// Cost.       No virtual calls; a second back end is tested by building the same suite on it.
+//
+//   Status Open();                              once, before anything else
+//   int    fd() const;                          readable when Wait() would report, or the timer is due
+//   Status Add(int fd, uint8_t interest);       fd not watched yet; EPERM: it cannot be waited for
+//   Status Modify(int fd, uint8_t interest);    fd watched already
+//   Status Remove(int fd);                      also right for an fd that was closed meanwhile
+//   Status Wait(SelectorEvent*, uint32_t capacity, int64_t timeout_ns, uint32_t* count);
+//                                               level-triggered; kernel order; timeout -1: for ever;
+//                                               an interrupted wait reports nothing and is no error
+//   Status ArmTimer(int64_t deadline_ns);       absolute, MonotonicNs(); replaces the one before
+//   Status DisarmTimer();
+#pragma once
+
+#include <cstdint>
+
+#include "base/status.h"
+#include "base/types.h"
+
+namespace ringloop {
+
+struct SelectorEvent {
+  int fd;
+  uint8_t ready;  // Interest bits, never more than was asked for
+};
+
+}  // namespace ringloop
