@@ -2,6 +2,7 @@
 export {
   CancelledError,
   DeadlockError,
+  ExceptionGroup,
   InvalidStateError,
   isCancelledError,
   KeyboardInterrupt,
@@ -13,12 +14,12 @@ export { Context, ContextVar, copyContext, Token } from './loop/context.js';
 export { Handle, TimerHandle } from './loop/handle.js';
 export { callRemote, type Remote, type RemoteAddress } from './loop/remote.js';
 export type { LoopStatistics, SchedulerOptions } from './loop/scheduler.js';
+export { Event } from './sync/event.js';
 export { type AsCompleted, asCompleted } from './tasks/as-completed.js';
 export { Coroutine } from './tasks/coroutine.js';
 export { createTask } from './tasks/create-task.js';
 export { getEventLoop, getRunningLoop } from './tasks/current-loop.js';
 export { allTasks, currentTask } from './tasks/current-task.js';
-export { eagerTaskFactory } from './tasks/eager.js';
 export { ensureFuture } from './tasks/ensure-future.js';
 export { EventLoop, type TaskFactory } from './tasks/event-loop.js';
 export { Future, isFuture } from './tasks/future.js';
@@ -27,6 +28,8 @@ export { type RunOptions, run } from './tasks/run.js';
 export { Runner, type RunnerOptions } from './tasks/runner.js';
 export { shield } from './tasks/shield.js';
 export { type SleepOptions, sleep } from './tasks/sleep.js';
+export { defaultTaskFactory, eagerTaskFactory } from './tasks/task-factory.js';
+export { TaskGroup, taskGroup } from './tasks/task-group.js';
 export { Task, type TaskOptions } from './tasks/task.js';
 export { Timeout, timeout, timeoutAt } from './tasks/timeout.js';
 export { until } from './tasks/until.js';

@@ -7,7 +7,6 @@
 import type { Context } from './context.js';
 import { KIND_HANDLE } from './ready-queue.js';
 import type { Scheduler } from './scheduler.js';
-import type { TimerEntry } from './timer-table.js';
 
 export type Callback = (...args: any[]) => unknown;
 
@@ -55,7 +54,7 @@ export class Handle {
 }
 
 /** A handle with a deadline. Counterpart: `asyncio.TimerHandle`. */
-export class TimerHandle extends Handle implements TimerEntry {
+export class TimerHandle extends Handle {
   /** @internal */
   slot = -1;
   /** @internal KIND_HANDLE, on the prototype: it weighs nothing. */

@@ -116,6 +116,7 @@ export abstract class Scheduler {
   private readonly clock: Clock | null;
 
   private remaining = 0;
+  private inIteration = false;
   private sinceTurn = TURN_INTERVAL;
   private lastTimeMs = -Infinity;
   private drainRequested = false;
@@ -537,17 +538,19 @@ export abstract class Scheduler {
 
   private runIterations(): number {
     for (;;) {
-      if (this.remaining === 0) {
+      if (!this.inIteration) {
         if (!this.beginIteration()) return VERDICT_IDLE;
+        this.inIteration = true;
         this.remaining = this.ready.size;
         this.sinceTurn += this.remaining + ITERATION_WEIGHT;
       }
       const verdict = this.runIteration();
-      if (this.remaining === 0 && this.stopping) {
-        this.leave();
-        return verdict === VERDICT_DRAIN ? verdict : VERDICT_IDLE;
-      }
       if (verdict !== COMPLETE) return verdict;
+      this.inIteration = false;
+      if (this.stopping) {
+        this.leave();
+        return VERDICT_IDLE;
+      }
       if (this.clock !== null && this.budgetIsUsedUp()) return VERDICT_BUSY;
     }
   }
@@ -665,6 +668,7 @@ export abstract class Scheduler {
   private leave(error?: { value: unknown }): void {
     this.stopping = false;
     this.running = false;
+    this.inIteration = false;
     this.remaining = 0;
     this.awake = true;
     this.stopped(error);

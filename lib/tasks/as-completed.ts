@@ -81,10 +81,9 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
 
   /** The future travels inside the result object: a promise would wait for it and lose it. */
   [Symbol.asyncIterator](): AsyncIterator<Future<T>, void, any> {
-    const next = (): PromiseLike<IteratorResult<Future<T>, void>> =>
-      this.take((value) => ({ value, done: false as const })) ??
-      Promise.resolve({ value: undefined, done: true as const });
-    return { next } as AsyncIterator<Future<T>, void, any>;
+    const next = (): Coroutine<IteratorResult<Future<T>, void>> =>
+      this.take((value) => ({ value, done: false as const })) ?? new Coroutine(ended());
+    return { next } as unknown as AsyncIterator<Future<T>, void, any>;
   }
 
   /** A coroutine for the next result, or null when all have been handed out. */
@@ -127,6 +126,10 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
     }
     this.pending.clear();
   }
+}
+
+function* ended(): Generator<unknown, IteratorReturnResult<void>, any> {
+  return { value: undefined, done: true };
 }
 
 /**

@@ -80,7 +80,7 @@ class Awaits implements Cancellable {
  *
  * @typeParam T - what the coroutine returns
  */
-export class Task<T = unknown> extends Future<T> implements Driver {
+export class Task<T = unknown> extends Future<T> {
   declare readonly loop: EventLoop;
   /** @internal */
   waiter: Cancellable | null = null;
