@@ -117,6 +117,7 @@ export abstract class Scheduler {
 
   private remaining = 0;
   private inIteration = false;
+  private exitError: { value: unknown } | null = null;
   private sinceTurn = TURN_INTERVAL;
   private lastTimeMs = -Infinity;
   private drainRequested = false;
@@ -425,6 +426,11 @@ export abstract class Scheduler {
     if (!this.awake) this.wake();
   }
 
+  /** @internal An error that leaves the loop was thrown in a microtask between two callbacks. */
+  leaveWith(error: unknown): void {
+    this.exitError = { value: error };
+  }
+
   /** @internal The running callback, if any, settled or started something promises wait for. */
   requestDrain(): void {
     if (state.loop === (this as Scheduler)) this.drainRequested = true;
@@ -514,6 +520,7 @@ export abstract class Scheduler {
     this.inDrain = false;
     let verdict = VERDICT_IDLE;
     try {
+      if (this.exitError !== null) this.throwExitError(this.exitError.value);
       verdict = this.runIterations();
     } catch (error) {
       this.leave({ value: error });
@@ -527,6 +534,11 @@ export abstract class Scheduler {
     if (!asyncContext.polluted) return verdict;
     asyncContext.polluted = false;
     return verdict | layout.verdictRenewContext;
+  }
+
+  private throwExitError(error: unknown): never {
+    this.exitError = null;
+    throw error;
   }
 
   private enterFresh(): void {

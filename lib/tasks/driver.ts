@@ -24,8 +24,10 @@ export interface Driver extends Steppable {
   readonly task: Task<unknown>;
   /** What it waits for: a future or, in a task, the awaits of its async functions. */
   waiter: Cancellable | null;
-  /** Goes on with a value or an error, as one step of the task. */
+  /** Goes on with a value or an error, as one step of the task; a pending cancel comes first. */
   resume(throwing: boolean, value: unknown): void;
+  /** Goes on with the outcome of a promise, as part of the step that settled it. */
+  resumeInStep(throwing: boolean, value: unknown): void;
 }
 
 /**
@@ -35,19 +37,6 @@ export interface Driver extends Steppable {
  */
 export class NativeAwait {
   constructor(readonly promise: PromiseLike<unknown>) {}
-}
-
-/** A step that was put off: goes on with a value, or throws an error into the coroutine. */
-class ResumeStep implements Steppable {
-  constructor(
-    private readonly driver: Driver,
-    private readonly throwing: boolean,
-    private readonly value: unknown,
-  ) {}
-
-  step(): void {
-    this.driver.resume(this.throwing, this.value);
-  }
 }
 
 /** Arranges for `driver` to go on when what its coroutine yielded allows it. */
@@ -90,7 +79,7 @@ function badYield(task: Task<unknown>, yielded: unknown): RuntimeError {
 }
 
 function throwLater(driver: Driver, error: unknown): void {
-  driver.task.loop.scheduleStep(new ResumeStep(driver, true, error));
+  driver.task.loop.scheduleStep({ step: () => driver.resume(true, error) });
 }
 
 function waitForNative(driver: Driver, promise: PromiseLike<unknown>): void {
@@ -99,8 +88,15 @@ function waitForNative(driver: Driver, promise: PromiseLike<unknown>): void {
   const settled = (throwing: boolean, value: unknown): void => {
     // Between two parts of an iteration this is still the step that caused it. Otherwise something
     // outside the loop did, and the loop goes on by itself.
-    if (loop.inDrain) driver.resume(throwing, value);
-    else loop.scheduleStep(new ResumeStep(driver, throwing, value));
+    if (!loop.inDrain) {
+      loop.scheduleStep({ step: () => driver.resumeInStep(throwing, value) });
+      return;
+    }
+    try {
+      driver.resumeInStep(throwing, value);
+    } catch (error) {
+      loop.leaveWith(error);
+    }
   };
   promise.then(
     (value) => settled(false, value),

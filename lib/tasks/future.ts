@@ -275,6 +275,11 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
     return error;
   }
 
+  /** @internal The error for a cancellation that this future may have survived. */
+  makeCancelledError(): unknown {
+    return this.cancelled() ? this.takeCancelledError() : makeCancelledError(undefined);
+  }
+
   /** @internal The reason of a cancellation that nobody has taken the error of. */
   get cancelReason(): unknown {
     return (this.status & ERROR_SAVED) === 0 ? this.value : undefined;

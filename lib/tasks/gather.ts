@@ -30,27 +30,26 @@ type Outcomes<A extends readonly unknown[]> = { -readonly [I in keyof A]: Awaite
 
 class GatheringFuture extends Future<unknown[]> implements Listener<Future<unknown>> {
   /** @internal For messages: whom it waits for. */
-  readonly children: Future<unknown>[];
+  readonly children: Future<unknown>[] = [];
   private readonly returnExceptions: boolean;
-  private unfinished: number;
+  private unfinished = 0;
   private cancelRequested = false;
 
-  constructor(
-    children: Future<unknown>[],
-    returnExceptions: boolean,
-    loop: Scheduler,
-  ) {
+  constructor(returnExceptions: boolean, loop: Scheduler) {
     super(loop);
-    this.children = children;
     this.returnExceptions = returnExceptions;
-    this.unfinished = children.length;
-    let done = 0;
-    for (let i = 0; i < children.length; i++) {
-      if (children[i]!.done()) done++;
-      else children[i]!.addListener(this);
-    }
-    // All done already (they ran eagerly): then so is this.
-    if (done > 0) for (const child of children.filter((each) => each.done())) this.settled(child);
+  }
+
+  /** Each one as soon as it is there: those that follow may start, and cancel it, at once. */
+  add(child: Future<unknown>): void {
+    this.children.push(child);
+    this.unfinished++;
+    if (!child.done()) child.addListener(this);
+  }
+
+  /** The same child once more: one more result, nothing more to wait for. */
+  addAgain(child: Future<unknown>): void {
+    this.children.push(child);
   }
 
   /** Cancels the children; the gather ends when all of them have. */
@@ -79,7 +78,8 @@ class GatheringFuture extends Future<unknown[]> implements Listener<Future<unkno
     const { children } = this;
     const results: unknown[] = new Array(children.length);
     for (let i = 0; i < children.length; i++) results[i] = outcomeOf(children[i]!);
-    if (this.cancelRequested) this.fail(child.takeCancelledError());
+    // As in asyncio, the message is that of the last argument, whoever ended last.
+    if (this.cancelRequested) this.fail(children.at(-1)!.makeCancelledError());
     else this.settle(FINISHED, results);
   }
 }
@@ -140,12 +140,21 @@ function checkAwaitable(value: unknown, index: number): void {
 function gatherChildren(awaitables: Gatherable[], returnExceptions: boolean): GatheringFuture {
   const loop = loopOf(awaitables);
   const options = { loop };
-  const children: Future<unknown>[] = new Array(awaitables.length);
+  const outer = new GatheringFuture(returnExceptions, loop);
+  const done: Future<unknown>[] = [];
   for (let i = 0; i < awaitables.length; i++) {
     const earlier = indexOfEarlier(awaitables, i);
-    children[i] = earlier < 0 ? ensureFuture(awaitables[i]!, options) : children[earlier]!;
+    if (earlier >= 0) {
+      outer.addAgain(outer.children[earlier]!);
+      continue;
+    }
+    const child = ensureFuture(awaitables[i]!, options);
+    if (child.done()) done.push(child);
+    outer.add(child);
   }
-  return new GatheringFuture(children, returnExceptions, loop);
+  // If all are done already (they ran eagerly), so is the outer future.
+  for (const child of done) outer.settled(child);
+  return outer;
 }
 
 /**

@@ -128,6 +128,11 @@ class AwaitDriver extends Reaction implements Driver {
     this.advance(throwing, value);
   }
 
+  resumeInStep(throwing: boolean, value: unknown): void {
+    this.waiter = null;
+    this.advance(throwing, value);
+  }
+
   private advance(throwing: boolean, value: unknown): void {
     const { loop, task, context } = state;
     state.loop = this.task.loop;

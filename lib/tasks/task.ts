@@ -57,6 +57,8 @@ export interface TaskOptions {
 interface Extra {
   controller: AbortController | null;
   createdAt: string | undefined;
+  /** The reason of the last `cancel()` that found nothing to cancel. */
+  lastReason: unknown;
 }
 
 /** An await of an async function that belongs to the task. */
@@ -172,7 +174,14 @@ export class Task<T = unknown> extends Future<T> {
     if (this.waiter !== null && this.waiter.cancel(reason)) return true;
     this.status |= MUST_CANCEL;
     this.value = reason;
+    if (reason !== undefined) this.needExtra().lastReason = reason;
     return true;
+  }
+
+  /** @internal As in asyncio, the last reason that met no wait is remembered, also if survived. */
+  override makeCancelledError(): unknown {
+    if (this.cancelled()) return this.takeCancelledError();
+    return makeCancelledError(this.extra?.lastReason);
   }
 
   /** How many requests to cancel there were that nobody took back. */
@@ -237,6 +246,12 @@ export class Task<T = unknown> extends Future<T> {
         return;
       }
     }
+    this.runStep(throwing, value);
+  }
+
+  /** @internal */
+  resumeInStep(throwing: boolean, value: unknown): void {
+    this.waiter = null;
     this.runStep(throwing, value);
   }
 
@@ -374,7 +389,7 @@ export class Task<T = unknown> extends Future<T> {
   }
 
   private needExtra(): Extra {
-    return (this.extra ??= { controller: null, createdAt: undefined });
+    return (this.extra ??= { controller: null, createdAt: undefined, lastReason: undefined });
   }
 
   protected override describeUnretrieved(): Unretrieved {
