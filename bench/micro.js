@@ -31,7 +31,10 @@ function delays(workload, n) {
   if (!made.has(key)) {
     const [lo, hi] = RANGES[workload];
     const numbers = xorshift32();
-    made.set(key, Int32Array.from({ length: n }, () => lo + (numbers.next().value % (hi - lo))));
+    made.set(
+      key,
+      Int32Array.from({ length: n }, () => lo + (numbers.next().value % (hi - lo))),
+    );
   }
   return made.get(key);
 }
@@ -126,13 +129,11 @@ function* timersFire(n) {
   const late = new Float64Array(n);
   const done = loop.createFuture();
   let left = n;
-  for (let i = 0; i < n; i++) {
-    const deadline = performance.now() + ms[i];
-    loop.callLater(ms[i], () => {
-      late[i] = performance.now() - deadline;
-      if (--left === 0) done.setResult();
-    });
+  function fire(i, deadline) {
+    late[i] = performance.now() - deadline;
+    if (--left === 0) done.setResult();
   }
+  for (let i = 0; i < n; i++) loop.callLater(ms[i], fire, i, performance.now() + ms[i]);
   yield* done;
   return () => lateness(late);
 }

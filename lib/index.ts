@@ -28,12 +28,18 @@ export { type RunOptions, run } from './tasks/run.js';
 export { Runner, type RunnerOptions } from './tasks/runner.js';
 export { shield } from './tasks/shield.js';
 export { type SleepOptions, sleep } from './tasks/sleep.js';
+export { Task, type TaskOptions } from './tasks/task.js';
 export { defaultTaskFactory, eagerTaskFactory } from './tasks/task-factory.js';
 export { TaskGroup, taskGroup } from './tasks/task-group.js';
-export { Task, type TaskOptions } from './tasks/task.js';
 export { Timeout, timeout, timeoutAt } from './tasks/timeout.js';
 export { until } from './tasks/until.js';
-export { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, type WaitOptions, wait } from './tasks/wait.js';
+export {
+  ALL_COMPLETED,
+  FIRST_COMPLETED,
+  FIRST_EXCEPTION,
+  type WaitOptions,
+  wait,
+} from './tasks/wait.js';
 export { waitFor } from './tasks/wait-for.js';
 export type {
   Awaitable,

@@ -59,8 +59,7 @@ export class TimerHandle extends Handle {
   slot = -1;
   /** @internal KIND_HANDLE, on the prototype: it weighs nothing. */
   declare readonly kind: number;
-  /** Once it is no longer armed. */
-  private deadlineMs: number | null = null;
+  private readonly deadlineMs: number;
   private readonly scheduler: Scheduler;
 
   /** @internal */
@@ -68,20 +67,17 @@ export class TimerHandle extends Handle {
     callback: Callback,
     args: unknown[] | null,
     context: Context | null,
+    deadlineMs: number,
     scheduler: Scheduler,
   ) {
     super(callback, args, context);
+    this.deadlineMs = deadlineMs;
     this.scheduler = scheduler;
   }
 
   /** The deadline in milliseconds of `loop.time()`; `Infinity` if it never comes. */
   when(): number {
-    return this.deadlineMs ?? this.scheduler.deadlineOf(this);
-  }
-
-  /** @internal */
-  released(deadlineMs: number): void {
-    this.deadlineMs = deadlineMs;
+    return this.deadlineMs;
   }
 
   override cancel(): void {

@@ -211,7 +211,7 @@ export abstract class Scheduler {
     checkTime('callLater', 'delay', delayMs);
     const args = arguments.length > 2 ? Array.prototype.slice.call(arguments, 2) : null;
     const deadlineMs = this.time() + delayMs;
-    const handle = new TimerHandle(callback, args, this.contextNow(), this);
+    const handle = new TimerHandle(callback, args, this.contextNow(), deadlineMs, this);
     this.armTimer(handle, deadlineMs);
     return handle;
   }
@@ -223,7 +223,7 @@ export abstract class Scheduler {
   callAt(whenMs: number, callback: Callback, ...args: unknown[]): TimerHandle {
     this.checkCallback('callAt', callback);
     checkTime('callAt', 'time', whenMs);
-    const handle = new TimerHandle(callback, nonEmpty(args), this.contextNow(), this);
+    const handle = new TimerHandle(callback, nonEmpty(args), this.contextNow(), whenMs, this);
     this.armTimer(handle, whenMs);
     return handle;
   }
@@ -232,7 +232,7 @@ export abstract class Scheduler {
   callAtIn(context: Context, whenMs: number, callback: Callback, ...args: unknown[]): TimerHandle {
     this.checkCallback('callAtIn', callback);
     checkTime('callAtIn', 'time', whenMs);
-    const handle = new TimerHandle(callback, nonEmpty(args), context, this);
+    const handle = new TimerHandle(callback, nonEmpty(args), context, whenMs, this);
     this.armTimer(handle, whenMs);
     return handle;
   }
@@ -415,11 +415,6 @@ export abstract class Scheduler {
     if (!this.awake) this.wake();
   }
 
-  /** @internal The deadline of a timer that is armed, in milliseconds. */
-  deadlineOf(entry: TimerEntry): number {
-    return this.timers.deadlineOf(entry);
-  }
-
   /** @internal */
   setTimerReferenced(entry: TimerEntry, referenced: boolean): void {
     this.timers.setReferenced(entry, referenced);
@@ -437,7 +432,12 @@ export abstract class Scheduler {
   }
 
   /** @internal Calls user code; what it throws goes to the exception handler. */
-  runCallback(callback: Callback, args: unknown[] | null, context: Context | null, handle: unknown) {
+  runCallback(
+    callback: Callback,
+    args: unknown[] | null,
+    context: Context | null,
+    handle: unknown,
+  ) {
     state.context = context;
     state.task = null;
     const began = this.debug ? now() : 0;

@@ -6,7 +6,8 @@
  * Decision. Arming and cancelling append a record to the submission ring; C++ applies the ring, in
  * order, at the start of the next turn or when it is full. Order makes slots safe to use again at
  * once: a cancel stands before the next arming of the same slot.
- * Cost. A cancelled timer keeps its place in the heap until the next turn.
+ * Cost. A cancelled timer keeps its place in the heap until the next turn. A timer that fires
+ * touches its slot here and its handle, no more: with many timers every touch is a cache miss.
  * Invariants. entries[slot] is set exactly while the slot is armed; armed counts them.
  *
  *   arm(t, 5)   cancel(s)                       turn()
@@ -24,8 +25,6 @@ export interface TimerEntry {
   slot: number;
   /** KIND_HANDLE or KIND_STEP. */
   readonly kind: number;
-  /** It is not armed any more: it fired, or was cancelled. */
-  released(deadlineMs: number): void;
 }
 
 const NS_PER_MS = 1e6;
@@ -43,10 +42,8 @@ export class TimerTable {
   private readonly submittedSlots = new Uint32Array(this.buffer);
   private readonly entries: (TimerEntry | null)[] = [];
   private readonly free: number[] = [];
-  /** By slot, and outside the heap of V8: a million timers are a million numbers less to trace. */
-  private deadlines = new Float64Array(64);
-  /** By slot: 1 if it keeps the process alive. */
-  private references = new Uint8Array(64);
+  /** Slots of timers that do not keep the process alive. */
+  private readonly unreferenced = new Set<number>();
   private core: Core | null = null;
 
   constructor(private readonly header: Uint32Array) {}
@@ -57,17 +54,13 @@ export class TimerTable {
 
   /** Arms an entry that is not armed. A deadline of Infinity never comes: nothing is armed. */
   arm(entry: TimerEntry, deadlineMs: number, referenced: boolean): void {
-    if (deadlineMs === Infinity) {
-      entry.released(deadlineMs);
-      return;
-    }
-    const slot = this.free.length > 0 ? this.free.pop()! : this.addSlot();
+    if (deadlineMs === Infinity) return;
+    const slot = this.free.length > 0 ? this.free.pop()! : this.entries.length;
     entry.slot = slot;
     this.entries[slot] = entry;
-    this.deadlines[slot] = deadlineMs;
     this.armed++;
-    this.references[slot] = referenced ? 1 : 0;
-    if (referenced) this.header[layout.referenceCount]!++;
+    this.header[layout.referenceCount]!++;
+    if (!referenced) this.setReferenced(entry, false);
     if (deadlineMs < this.earliest) this.earliest = deadlineMs;
     this.submit(slot, deadlineMs * NS_PER_MS);
   }
@@ -86,38 +79,22 @@ export class TimerTable {
     return entry;
   }
 
-  deadlineOf(entry: TimerEntry): number {
-    return this.deadlines[entry.slot]!;
-  }
-
   setReferenced(entry: TimerEntry, referenced: boolean): void {
     const { slot } = entry;
-    if (slot < 0 || this.references[slot] === (referenced ? 1 : 0)) return;
-    this.references[slot] = referenced ? 1 : 0;
+    if (slot < 0 || this.unreferenced.has(slot) === !referenced) return;
+    if (referenced) this.unreferenced.delete(slot);
+    else this.unreferenced.add(slot);
     this.header[layout.referenceCount]! += referenced ? 1 : -1;
   }
 
-  private addSlot(): number {
-    const slot = this.entries.length;
-    this.entries.push(null);
-    if (slot === this.deadlines.length) {
-      const { deadlines, references } = this;
-      this.deadlines = new Float64Array(slot * 2);
-      this.deadlines.set(deadlines);
-      this.references = new Uint8Array(slot * 2);
-      this.references.set(references);
-    }
-    return slot;
-  }
-
   private release(entry: TimerEntry): void {
+    if (this.unreferenced.size > 0) this.setReferenced(entry, true);
     const { slot } = entry;
     this.entries[slot] = null;
     this.free.push(slot);
     entry.slot = -1;
-    entry.released(this.deadlines[slot]!);
     this.armed--;
-    if (this.references[slot] === 1) this.header[layout.referenceCount]!--;
+    this.header[layout.referenceCount]!--;
   }
 
   private submit(slot: number, deadlineNs: number): void {

@@ -149,7 +149,10 @@ export function asCompleted<A extends Awaitable<any> | Runnable<any>>(
 ): AsCompleted<Awaited<A>> {
   const { timeout = null } = options;
   checkTimeout('asCompleted', timeout);
-  if (isFuture(awaitables) || typeof (awaitables as Iterable<A>)?.[Symbol.iterator] !== 'function') {
+  if (
+    isFuture(awaitables) ||
+    typeof (awaitables as Iterable<A>)?.[Symbol.iterator] !== 'function'
+  ) {
     throw new TypeError(`asCompleted: expected an iterable of awaitables, got ${show(awaitables)}`);
   }
   const futures = [...new Set(awaitables)].map((each) => ensureFuture(each));

@@ -102,4 +102,3 @@ function settled<T>(task: Task<T>, loop: EventLoop, scope: Scope): Promise<T> {
     });
   });
 }
-

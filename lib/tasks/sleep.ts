@@ -56,9 +56,6 @@ class Sleep<T> extends Future<T> implements TimerEntry, Steppable {
     if (!this.done()) this.settle(FINISHED, this.value);
   }
 
-  /** @internal */
-  released(): void {}
-
   // biome-ignore lint/suspicious/noThenProperty: being awaitable is the purpose
   override then<A = T, B = never>(
     onResult?: ((value: T) => A | PromiseLike<A>) | null,

@@ -350,7 +350,8 @@ export class Task<T = unknown> extends Future<T> {
     if (this.loop.debug) this.loop.reportSlow(began, String(this));
     if (failed) this.finishWithError(result.value);
     else if (result.done) this.finishWithResult(result.value);
-    else if ((result.value as unknown) instanceof Future) waitForFuture(this, result.value as never);
+    else if ((result.value as unknown) instanceof Future)
+      waitForFuture(this, result.value as never);
     else waitForYielded(this, result.value);
   }
 

@@ -6,7 +6,7 @@
  * passes it on with `yield*`, in async mode an async function with `await`: the coroutines that
  * ringloop sees are of the one kind or the other, the rules are the same lines.
  */
-import * as ringloop from 'ringloop';
+import type * as ringloop from 'ringloop';
 import {
   allTasks,
   type Context,
@@ -14,9 +14,9 @@ import {
   currentTask,
   defaultTaskFactory,
   type EventLoop,
-  eagerTaskFactory,
   ExceptionGroup,
-  Future,
+  eagerTaskFactory,
+  type Future,
   isFuture,
   Runner,
   Task,
@@ -152,7 +152,8 @@ export class Machine {
     if (this.closed || message.includes('was never retrieved')) return;
     if (exception instanceof Fatal || exception instanceof Unwind) return;
     if (message.startsWith('Exception in callback')) message = 'Exception in callback';
-    if (message.endsWith('during run() shutdown')) message = message.replace('run()', 'asyncio.run()');
+    if (message.endsWith('during run() shutdown'))
+      message = message.replace('run()', 'asyncio.run()');
     if (message.endsWith('exception in shielded future')) {
       message = message.replace(/^\S+/, pythonName(exception) ?? '?');
     }
@@ -398,7 +399,10 @@ export class Machine {
 
   private statusOf(error: unknown): Record_['status'] {
     if (error instanceof Deadlock) {
-      this.log('deadlock', [...allTasks(this.loop)].map((task) => task.name));
+      this.log(
+        'deadlock',
+        [...allTasks(this.loop)].map((task) => task.name),
+      );
       return 'deadlock';
     }
     if (error instanceof LimitReached) {

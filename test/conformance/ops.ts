@@ -16,7 +16,16 @@ import {
   waitFor,
 } from 'ringloop';
 
-import { ASYNC_OPS, type Machine, QUERIES, QUERY_MEMBER, type Signal, type Steps, SYNC_FLOW, SYNC_OPS } from './machine.js';
+import {
+  ASYNC_OPS,
+  type Machine,
+  QUERIES,
+  QUERY_MEMBER,
+  type Signal,
+  type Steps,
+  SYNC_FLOW,
+  SYNC_OPS,
+} from './machine.js';
 import type { Body, Op } from './program.js';
 
 const classes = ringloop as any;
@@ -156,7 +165,8 @@ SYNC_OPS['spawn'] = (m, op) => {
       ...(op['eager'] === undefined ? {} : { eagerStart: op['eager'] as boolean }),
     };
     const coroutine = m.coroutine(op['name'], op['body']);
-    const task = group === null ? createTask(coroutine, options) : group.createTask(coroutine, options);
+    const task =
+      group === null ? createTask(coroutine, options) : group.createTask(coroutine, options);
     m.store(op, 'var', task);
     return task.done();
   });
@@ -176,7 +186,11 @@ SYNC_OPS['set_name'] = (m, op) => {
 };
 
 /** Ops that call one method of a variable (or of the current task) and record what it returns. */
-function methodOp(name: string, method: string, args: (m: Machine, op: Op) => unknown[] = () => []) {
+function methodOp(
+  name: string,
+  method: string,
+  args: (m: Machine, op: Op) => unknown[] = () => [],
+) {
   SYNC_OPS[name] = (m, op) => {
     m.sync(op, op['var'] ?? null, () => m.target(op, method)[method](...args(m, op)));
     return undefined;
@@ -207,7 +221,8 @@ ASYNC_OPS['sleep'] = function* (m, op) {
 for (const what of ['done', 'cancelled', 'result', 'exception', 'cancelling', 'locked', 'when']) {
   QUERIES[what] = (target) => target[what]();
 }
-for (const what of ['name', 'broken', 'parties', 'maxsize']) QUERIES[what] = (target) => target[what];
+for (const what of ['name', 'broken', 'parties', 'maxsize'])
+  QUERIES[what] = (target) => target[what];
 QUERIES['expired'] = (target) => target.expired();
 QUERIES['is_set'] = (target) => target.isSet();
 QUERIES['n_waiting'] = (target) => target.nWaiting;
@@ -260,7 +275,9 @@ SYNC_OPS['add_done_callback'] = (m, op) => {
 };
 SYNC_OPS['remove_done_callback'] = (m, op) => {
   m.sync(op, op['var'], () =>
-    m.get(op['var'], 'removeDoneCallback').removeDoneCallback(m.callbacks.get(op['name']) ?? (() => {})),
+    m
+      .get(op['var'], 'removeDoneCallback')
+      .removeDoneCallback(m.callbacks.get(op['name']) ?? (() => {})),
   );
   return undefined;
 };

@@ -10,6 +10,9 @@ export const mochaHooks = {
     await new Promise((resolve) => setImmediate(resolve));
     const { ready, timers, watchers } = getEventLoop().statistics();
     const tasks = [...allTasks()].map((task) => task.name);
-    assert.deepEqual({ ready, timers, watchers, tasks }, { ready: 0, timers: 0, watchers: 0, tasks: [] });
+    assert.deepEqual(
+      { ready, timers, watchers, tasks },
+      { ready: 0, timers: 0, watchers: 0, tasks: [] },
+    );
   },
 };
