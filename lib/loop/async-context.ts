@@ -45,15 +45,23 @@ export const asyncContext = {
   polluted: false,
 };
 
+let taskStorage: AsyncLocalStorage<unknown> | null = null;
+
+/** Whether a frame holds a store of the application: ours (see runInTask) does not count. */
+function hasForeignStore(frame: unknown): boolean {
+  if (frame === undefined) return false;
+  return !(taskOfFlow() !== undefined && (frame as Map<unknown, unknown>).size === 1);
+}
+
 /** The stores of right now, or null where there are none. */
 export function captureStores(): AsyncResource | null {
   const resource = newResource();
-  return hasFrames && frameOf(resource) === undefined ? null : resource;
+  return hasFrames && !hasForeignStore(frameOf(resource)) ? null : resource;
 }
 
 /** Looks for stores that were there before ringloop was; for callers outside a turn. */
 export function probeStores(): void {
-  if (hasFrames && !DISABLED && frameOf(newResource()) !== undefined) asyncContext.inUse = true;
+  if (hasFrames && !DISABLED && hasForeignStore(frameOf(newResource()))) asyncContext.inUse = true;
 }
 
 function installTripwire(): void {
@@ -68,6 +76,8 @@ function installTripwire(): void {
   const wires = methods.map((name, i) => {
     const original = originals[i] as (...args: unknown[]) => unknown;
     return function tripwire(this: unknown, ...args: unknown[]): unknown {
+      // Node's own run() may go through the prototype: ours must not count.
+      if (this === taskStorage) return original.apply(this, args);
       restore();
       asyncContext.inUse = true;
       asyncContext.polluted = name !== 'run' && !hasFrames;
@@ -80,8 +90,6 @@ function installTripwire(): void {
 }
 
 if (!DISABLED && !asyncContext.inUse) installTripwire();
-
-let taskStorage: AsyncLocalStorage<unknown> | null = null;
 
 /**
  * Runs `body`, and everything it awaits, with `task` as the task of this asynchronous flow. Only

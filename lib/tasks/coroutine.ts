@@ -63,19 +63,23 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
-/** @internal The generator that a task drives. @throws TypeError if `runnable` cannot be run */
-export function coroutineOf<T>(runnable: Runnable<T>, task: Task<unknown>): GeneratorCoroutine<T> {
+/**
+ * @internal What a task drives: a generator, or a function still to be called.
+ * @throws TypeError if `runnable` cannot be run
+ */
+export function coroutineOf<T>(
+  runnable: Runnable<T>,
+): GeneratorCoroutine<T> | (() => Awaitable<T>) {
   if (runnable instanceof GeneratorObject) return runnable as GeneratorCoroutine<T>;
   if (typeof runnable === 'function') {
-    if (isGeneratorFunction(runnable)) return runnable() as GeneratorCoroutine<T>;
-    return callBody(runnable, task) as GeneratorCoroutine<T>;
+    return isGeneratorFunction(runnable) ? (runnable() as GeneratorCoroutine<T>) : runnable;
   }
   if (isYieldable(runnable)) return generatorOf(runnable as Yieldable<T>);
   throw new TypeError(notRunnable(runnable));
 }
 
-/** Drivers send RESUMED from the first step on, which only a generator that begins ignores. */
-function generatorOf<T>(yieldable: Yieldable<T>): GeneratorCoroutine<T> {
+/** @internal Drivers always send RESUMED, which of all iterators only a new generator ignores. */
+export function generatorOf<T>(yieldable: Yieldable<T>): GeneratorCoroutine<T> {
   const iterator = yieldable[Symbol.iterator]();
   return iterator instanceof GeneratorObject
     ? (iterator as GeneratorCoroutine<T>)
@@ -107,6 +111,11 @@ export function* callBody<T, A extends unknown[]>(
   const started = isGeneratorFunction(body) ? call() : runInTask(task, call);
   if (isYieldable(started)) return (yield* started as Yieldable<T>) as T;
   if (isThenable(started)) return yield new NativeAwait(started);
+  throw new TypeError(notAwaitable(body, started));
+}
+
+/** @internal */
+export function notAwaitable(body: Function, started: unknown): string {
   const name = body.name || '(anonymous)';
-  throw new TypeError(`${name} must return a coroutine or a promise, got ${show(started)}`);
+  return `${name} must return a coroutine or a promise, got ${show(started)}`;
 }

@@ -51,22 +51,26 @@ export function waitForYielded(driver: Driver, yielded: unknown): void {
 /** The most common case of `waitForYielded`, for callers that have checked. */
 export function waitForFuture(driver: Driver, future: Future<unknown>): void {
   const { task } = driver;
-  const blocking = (future.status & BLOCKING) !== 0;
+  const mistake = mistakeIn(task, future);
   future.status &= ~BLOCKING;
-  if (future.loop !== task.loop) {
-    const message = `Task ${task} got Future ${show(future)} attached to a different loop`;
-    return throwLater(driver, new RuntimeError(message));
-  }
-  if (!blocking) {
-    const message = `yield was used instead of yield* in task ${task} with ${show(future)}`;
-    return throwLater(driver, new RuntimeError(message));
-  }
-  if ((future as unknown) === task) {
-    return throwLater(driver, new RuntimeError(`Task cannot await on itself: ${task}`));
+  if (mistake !== null) {
+    throwLater(driver, new RuntimeError(mistake));
+    return;
   }
   future.addStepper(driver);
   driver.waiter = future;
   task.deliverPendingCancel(future);
+}
+
+/** Why a task cannot wait for this future, or null. */
+function mistakeIn(task: Task<unknown>, future: Future<unknown>): string | null {
+  if (future.loop !== task.loop) {
+    return `Task ${task} got Future ${show(future)} attached to a different loop`;
+  }
+  if ((future.status & BLOCKING) === 0) {
+    return `yield was used instead of yield* in task ${task} with ${show(future)}`;
+  }
+  return (future as unknown) === task ? `Task cannot await on itself: ${task}` : null;
 }
 
 function badYield(task: Task<unknown>, yielded: unknown): RuntimeError {

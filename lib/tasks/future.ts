@@ -13,9 +13,10 @@
 import { InvalidStateError, makeCancelledError, RuntimeError, show } from '../errors.js';
 import type { Context } from '../loop/context.js';
 import { captureContext } from '../loop/context.js';
-import type { Listener, Scheduler, Steppable } from '../loop/scheduler.js';
+import type { Listener, Steppable } from '../loop/scheduler.js';
 import type { Yieldable } from '../types.js';
 import { currentLoop } from './current-loop.js';
+import type { EventLoop } from './event-loop.js';
 import {
   BLOCKING,
   CANCELLED,
@@ -59,7 +60,7 @@ class DoneCallback implements Listener<Future<unknown>> {
  */
 export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
   /** The loop this future belongs to. */
-  readonly loop: Scheduler;
+  readonly loop: EventLoop;
   /** @internal */
   status = PENDING;
   /** @internal */
@@ -67,7 +68,7 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
   private waiters: Waiter | Waiter[] | null = null;
 
   /** @param loop - the loop it belongs to, if not the current one */
-  constructor(loop?: Scheduler) {
+  constructor(loop?: EventLoop) {
     this.loop = loop ?? currentLoop();
   }
 

@@ -6,7 +6,7 @@
  * one entry in an array.
  */
 import { makeCancelledError, show } from '../errors.js';
-import type { Listener, Scheduler } from '../loop/scheduler.js';
+import type { Listener } from '../loop/scheduler.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { isThenable, isYieldable } from './coroutine.js';
 import { currentLoop, runningLoop } from './current-loop.js';
@@ -35,7 +35,7 @@ class GatheringFuture extends Future<unknown[]> implements Listener<Future<unkno
   private unfinished = 0;
   private cancelRequested = false;
 
-  constructor(returnExceptions: boolean, loop: Scheduler) {
+  constructor(returnExceptions: boolean, loop: EventLoop) {
     super(loop);
     this.returnExceptions = returnExceptions;
   }
@@ -174,5 +174,5 @@ function indexOfEarlier(awaitables: Gatherable[], index: number): number {
 /** Where no loop is running, the first future says which one is meant. */
 function loopOf(awaitables: Gatherable[]): EventLoop {
   const first = awaitables[0];
-  return runningLoop() ?? (isFuture(first) ? (first.loop as EventLoop) : currentLoop());
+  return runningLoop() ?? (isFuture(first) ? first.loop : currentLoop());
 }

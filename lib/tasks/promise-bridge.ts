@@ -29,10 +29,9 @@ type Handler = ((value: any) => any) | null | undefined;
  * somebody does, or when an error would otherwise be lost.
  */
 class Reaction implements Promise<any> {
-  readonly [Symbol.toStringTag] = 'Promise';
-  private lazy: Promise<unknown> | null = null;
-  private resolve: ((value: unknown) => void) | null = null;
-  private reject: ((error: unknown) => void) | null = null;
+  declare readonly [Symbol.toStringTag]: string;
+  /** Made on demand; before the outcome is there, with the means to settle it. */
+  private lazy: Promise<unknown> | Deferred | null = null;
 
   constructor(
     private readonly onResult: Handler,
@@ -69,20 +68,30 @@ class Reaction implements Promise<any> {
   }
 
   private promise(): Promise<unknown> {
-    return (this.lazy ??= new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    }));
+    this.lazy ??= new Deferred();
+    return this.lazy instanceof Deferred ? this.lazy.promise : this.lazy;
   }
 
   private finish(throwing: boolean, value: unknown): void {
-    if (this.lazy === null) {
-      if (throwing) this.lazy = Promise.reject(value);
-      else if (value !== undefined) this.lazy = Promise.resolve(value);
-      else this.lazy = NOTHING;
-    } else if (throwing) this.reject!(value);
-    else this.resolve!(value);
+    const { lazy } = this;
+    if (lazy instanceof Deferred) {
+      if (throwing) lazy.reject(value);
+      else lazy.resolve(value);
+      return;
+    }
+    if (throwing) this.lazy = Promise.reject(value);
+    else this.lazy = value === undefined ? NOTHING : Promise.resolve(value);
   }
+}
+Object.defineProperty(Reaction.prototype, Symbol.toStringTag, { value: 'Promise' });
+
+class Deferred {
+  resolve!: (value: unknown) => void;
+  reject!: (error: unknown) => void;
+  readonly promise = new Promise<unknown>((resolve, reject) => {
+    this.resolve = resolve;
+    this.reject = reject;
+  });
 }
 
 const NOTHING = Promise.resolve();

@@ -22,11 +22,17 @@
  *                 [ done ]
  */
 import { isCancelledError, isExit, makeCancelledError, RuntimeError } from '../errors.js';
-import { asyncContext, captureStores, hasFrames, runWithStores } from '../loop/async-context.js';
+import {
+  asyncContext,
+  captureStores,
+  hasFrames,
+  runInTask,
+  runWithStores,
+} from '../loop/async-context.js';
 import { Context, captureContext, storesOf } from '../loop/context.js';
 import { state } from '../loop/state.js';
-import type { GeneratorCoroutine, Runnable } from '../types.js';
-import { coroutineOf } from './coroutine.js';
+import type { Awaitable, GeneratorCoroutine, Runnable, Yieldable } from '../types.js';
+import { coroutineOf, generatorOf, isThenable, isYieldable, notAwaitable } from './coroutine.js';
 import { type Cancellable, type Driver, waitForFuture, waitForYielded } from './driver.js';
 import type { EventLoop } from './event-loop.js';
 import { Future } from './future.js';
@@ -61,6 +67,9 @@ interface Extra {
   lastReason: unknown;
 }
 
+/** Not the result of a generator: the async function's promise will say how the task ends. */
+const PROMISE_DECIDES: IteratorResult<unknown, never> = { value: undefined, done: false };
+
 /** An await of an async function that belongs to the task. */
 type AwaitOf = Driver & Cancellable;
 
@@ -83,7 +92,6 @@ class Awaits implements Cancellable {
  * @typeParam T - what the coroutine returns
  */
 export class Task<T = unknown> extends Future<T> {
-  declare readonly loop: EventLoop;
   /** @internal */
   waiter: Cancellable | null = null;
   /** @internal */
@@ -94,7 +102,8 @@ export class Task<T = unknown> extends Future<T> {
   following: Task<unknown> | null = null;
   /** @internal */
   readonly scope: Scope;
-  private coroutine: GeneratorCoroutine<T> | null;
+  /** A function is called by the first step. Null once it is done, or while a promise decides. */
+  private coroutine: GeneratorCoroutine<T> | (() => Awaitable<T>) | null;
   private label: string | number;
   private extra: Extra | null = null;
 
@@ -102,7 +111,7 @@ export class Task<T = unknown> extends Future<T> {
   constructor(runnable: Runnable<T>, loop: EventLoop, scope: Scope, options?: TaskOptions) {
     super(loop);
     this.scope = scope;
-    this.coroutine = coroutineOf(runnable, this as Task<unknown>);
+    this.coroutine = coroutineOf(runnable);
     if (options === undefined) {
       this.label = ++state.lastTaskNumber;
       this.context = captureContext();
@@ -130,9 +139,9 @@ export class Task<T = unknown> extends Future<T> {
     this.label = String(name);
   }
 
-  /** The coroutine it drives: null once it is done. Counterpart: `get_coro()`. */
+  /** The generator it drives; null for an async function, and once done. Counterpart: `get_coro()`. */
   getCoro(): GeneratorCoroutine<T> | null {
-    return this.coroutine;
+    return typeof this.coroutine === 'function' ? null : this.coroutine;
   }
 
   /** A copy of the context it runs in. Counterpart: `get_context()`. */
@@ -338,7 +347,9 @@ export class Task<T = unknown> extends Future<T> {
     let result: IteratorResult<unknown, T>;
     let failed = false;
     try {
-      result = throwing ? throwIntoGenerator(coroutine, value) : resumeGenerator(coroutine, value);
+      if (typeof coroutine === 'function') result = this.callBody(coroutine, throwing, value);
+      else if (throwing) result = throwIntoGenerator(coroutine, value);
+      else result = resumeGenerator(coroutine, value);
     } catch (error) {
       failed = true;
       result = { value: error, done: false };
@@ -350,9 +361,41 @@ export class Task<T = unknown> extends Future<T> {
     if (this.loop.debug) this.loop.reportSlow(began, String(this));
     if (failed) this.finishWithError(result.value);
     else if (result.done) this.finishWithResult(result.value);
+    else if (result === PROMISE_DECIDES) return;
     else if ((result.value as unknown) instanceof Future)
       waitForFuture(this, result.value as never);
     else waitForYielded(this, result.value);
+  }
+
+  /** The first step of a function. One that was cancelled before is never called. */
+  private callBody(
+    body: () => Awaitable<T>,
+    throwing: boolean,
+    value: unknown,
+  ): IteratorResult<unknown, T> {
+    if (throwing) throw value;
+    const started: unknown = runInTask(this, body);
+    if (!(started instanceof Promise) && isYieldable(started)) {
+      this.coroutine = generatorOf(started as Yieldable<T>);
+      return resumeGenerator(this.coroutine, RESUMED);
+    }
+    if (!isThenable(started)) throw new TypeError(notAwaitable(body, started));
+    this.coroutine = null;
+    this.loop.requestDrain();
+    started.then(
+      (result) => this.finishWithResult(result as T),
+      (error: unknown) => this.finishFlow(error),
+    );
+    return PROMISE_DECIDES;
+  }
+
+  /** An async function has thrown, in a microtask: what leaves the loop must go through it. */
+  private finishFlow(error: unknown): void {
+    try {
+      this.finishWithError(error);
+    } catch (exit) {
+      this.loop.leaveWith(exit);
+    }
   }
 
   private startEagerly(): void {
