@@ -47,7 +47,9 @@ export interface CoreOptions {
 }
 
 export interface Core {
-  /** Applies submissions, asks for ready fds without waiting, expires timers. NaN: the clock's time. */
+  /**
+   * Applies submissions, asks for ready fds without waiting, expires timers. NaN: the clock's time.
+   */
   turn(nowNs: number): void;
   /** Applies submissions only: the submission ring is full. */
   submit(): void;

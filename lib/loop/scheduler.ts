@@ -171,6 +171,7 @@ export abstract class Scheduler {
   callSoon(callback: Callback, ...args: unknown[]): Handle;
   callSoon(callback: Callback): Handle {
     if (this.closed || typeof callback !== 'function') this.refuse('callSoon', callback);
+    // biome-ignore lint/complexity/noArguments: a rest parameter would be an array for each call
     const args = arguments.length > 1 ? Array.prototype.slice.call(arguments, 1) : null;
     const handle = new Handle(callback, args, this.contextNow());
     this.enqueue(KIND_HANDLE, handle);
@@ -209,6 +210,7 @@ export abstract class Scheduler {
   callLater(delayMs: number, callback: Callback): TimerHandle {
     if (this.closed || typeof callback !== 'function') this.refuse('callLater', callback);
     checkTime('callLater', 'delay', delayMs);
+    // biome-ignore lint/complexity/noArguments: as in callSoon
     const args = arguments.length > 2 ? Array.prototype.slice.call(arguments, 2) : null;
     const deadlineMs = this.time() + delayMs;
     const handle = new TimerHandle(callback, args, this.contextNow(), deadlineMs, this);

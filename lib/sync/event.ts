@@ -14,7 +14,8 @@ export class Event {
   }
 
   /**
-   * Sets the flag and wakes every task that waits, in the order in which they came, also if the flag
+   * Sets the flag and wakes every task that waits, in the order in which they came, also if the
+   * flag
    * is cleared before they run.
    */
   set(): void {

@@ -52,8 +52,8 @@ export function describeWaits(scope: Scope): string {
 
 function describeTask(task: Task<unknown>): string {
   const futures = task.awaiting();
-  if (futures.length === 0) return `  ${task.name} waits for a promise that ringloop does not know`;
-  return `  ${task.name} waits for ${futures.map((future) => describeFuture(future)).join(' and ')}`;
+  if (futures.length === 0) return `  ${task.name} waits for a promise outside of ringloop`;
+  return `  ${task.name} waits for ${futures.map(describeFuture).join(' and ')}`;
 }
 
 function describeFuture(future: Future<unknown>): string {

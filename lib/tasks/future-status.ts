@@ -1,10 +1,15 @@
 /** The bits of a future's `status`, for the few files that look at them. */
 
-export const PENDING = 0;
-export const CANCELLED = 1;
-export const FINISHED = 2;
-export const FAILED = 3;
+/** The lowest two bits are the state. */
 export const DONE_MASK = 3;
+/** Not settled yet: no bit of the state is set. */
+export const PENDING = 0;
+/** Cancelled; `value` is the reason. */
+export const CANCELLED = 1;
+/** `value` is the result. */
+export const FINISHED = 2;
+/** `value` is the error. */
+export const FAILED = 3;
 /** There is one waiter, and it is a task (or something else with `step()`), not a listener. */
 export const ONE_STEPPER = 4;
 /** `next()` has handed the future out for waiting; without it somebody wrote `yield future`. */
@@ -19,6 +24,7 @@ export const MUST_CANCEL = 64;
 export const WAITER_LIST = 128;
 /** From here on a task counts its requests to cancel. */
 export const CANCEL_REQUEST = 256;
+/** What makes a count of them. */
 export const CANCEL_REQUEST_SHIFT = 8;
 
 /**

@@ -4,7 +4,8 @@
  * Facts. Most futures have one waiter, a task. A future is created, awaited and settled once, so
  * every word of it counts. asyncio never calls anybody when a future settles: it queues.
  * Decision. Four fields. `status` packs the state and what `waiters` is: one task, one listener, or
- * an array. `value` is the result, the error or the message of the cancellation. A future is its own
+ * an array. `value` is the result, the error or the message of the cancellation. A future is its
+ * own
  * iterator: whether it is done says whether `next()` waits or returns, so `yield* future`
  * allocates nothing but the result object.
  * Invariants. Waiters are queued in the order in which they came, exactly once; a done future has
@@ -205,7 +206,10 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
     return { value, done: true };
   }
 
-  /** What `await` calls. In an async-function task it makes the task wait, so that it can be cancelled. */
+  /**
+   * What `await` calls. In an async-function task it makes the task wait, so that it can be
+   * cancelled.
+   */
   // biome-ignore lint/suspicious/noThenProperty: being awaitable is the purpose
   then<A = T, B = never>(
     onResult?: ((value: T) => A | PromiseLike<A>) | null,

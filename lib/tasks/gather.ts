@@ -16,6 +16,7 @@ import { Future, isFuture } from './future.js';
 import { FINISHED } from './future-status.js';
 import { GeneratorObject } from './generator.js';
 
+/** What `gather` can be told. */
 export interface GatherOptions {
   /** Errors become results instead of ending the gather. */
   returnExceptions?: boolean;

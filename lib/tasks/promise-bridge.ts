@@ -116,12 +116,12 @@ class AwaitDriver extends Reaction implements Driver {
   }
 
   cancel(reason?: unknown): boolean {
-    return this.waiter !== null && this.waiter.cancel(reason);
+    return this.waiter?.cancel(reason) ?? false;
   }
 
   step(): void {
     const waiter = this.waiter as Future<unknown> | null;
-    if (waiter !== null && waiter.failed()) this.resume(true, waiter.takeError());
+    if (waiter?.failed()) this.resume(true, waiter.takeError());
     else this.resume(false, RESUMED);
   }
 

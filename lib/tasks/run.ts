@@ -3,7 +3,8 @@
  *
  * Facts. A blocking run cannot exist in Node: promises would not drain. One program has many
  * entries (every HTTP request is one) and one thread.
- * Decision. Any number of `run()`s share the thread's loop. Each is a root scope: the tasks it made,
+ * Decision. Any number of `run()`s share the thread's loop. Each is a root scope: the tasks it
+ * made,
  * directly or through other tasks, are cancelled and awaited before its promise settles.
  * Invariants. When the promise settles, the scope has no task left.
  *
@@ -21,6 +22,7 @@ import { Scope } from './scope.js';
 import { cancelAll, reportFailures, reportUnretrieved } from './shutdown.js';
 import { Task } from './task.js';
 
+/** What `run` can be told. */
 export interface RunOptions {
   /** Cancels the main task; the promise rejects with a CancelledError that has the reason. */
   signal?: AbortSignal;

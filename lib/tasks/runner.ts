@@ -13,6 +13,7 @@ import { allTasks } from './current-task.js';
 import { EventLoop } from './event-loop.js';
 import { cancelAll, reportFailures, reportUnretrieved } from './shutdown.js';
 
+/** What a `Runner` can be told. */
 export interface RunnerOptions {
   debug?: boolean;
   /** Time for tests. */
@@ -40,7 +41,8 @@ export class Runner {
    *
    * @param main - a `function*`, a generator object or an async function
    * @param options - `context`: another context; `name`: of the main task
-   * @returns a promise of what `main` returns; it rejects with what `main` throws, or with what left
+   * @returns a promise of what `main` returns; it rejects with what `main` throws, or with what
+   * left
    *   the loop, or with a RuntimeError if the loop was stopped before
    */
   async run<T>(main: Runnable<T>, options: { context?: Context; name?: string } = {}): Promise<T> {

@@ -9,6 +9,7 @@
 import type { Task } from './task.js';
 import type { Unretrieved } from './unretrieved.js';
 
+/** The pending tasks of one `run()`, or those that no `run()` owns. */
 export class Scope {
   size = 0;
   /** Errors of tasks that ended without a waiter: looked through when the scope is over. */

@@ -15,6 +15,7 @@ import { Coroutine } from './coroutine.js';
 import { Future } from './future.js';
 import { FINISHED, FUTURE_BRAND, RESUMED } from './future-status.js';
 
+/** What `sleep` can be told. */
 export interface SleepOptions {
   /** Ends the sleep early: it throws the signal's reason. */
   signal?: AbortSignal;
@@ -106,11 +107,13 @@ const YIELD_ONCE = new YieldOnce();
 /**
  * Waits for some time: `yield* sleep(100)` or `await sleep(100)`.
  *
- * @param delayMs - milliseconds, fractions allowed; zero or less: exactly one iteration of the loop;
+ * @param delayMs - milliseconds, fractions allowed; zero or less: exactly one iteration of the
+ * loop;
  *   `Infinity`: until it is cancelled
  * @param result - what it returns
  * @param options - `signal` ends it early, `ref: false` lets the process end meanwhile
- * @throws TypeError if `delayMs` is not a number or NaN; when awaited: CancelledError, or the reason
+ * @throws TypeError if `delayMs` is not a number or NaN; when awaited: CancelledError, or the
+ * reason
  *   of the signal
  *
  * Order: never early; sleeps with equal deadlines end in the order in which they began. Nothing

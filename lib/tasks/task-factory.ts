@@ -17,7 +17,8 @@ export function defaultTaskFactory(
 
 /**
  * For `loop.setTaskFactory`: every task takes its first step inside `createTask`, if the loop is
- * running. One that never waits is done when `createTask` returns, and costs no iteration; the order
+ * running. One that never waits is done when `createTask` returns, and costs no iteration; the
+ * order
  * of effects changes. Counterpart: `asyncio.eager_task_factory`.
  */
 export function eagerTaskFactory(

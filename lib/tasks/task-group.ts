@@ -128,7 +128,7 @@ export class TaskGroup {
     if (isExit(error)) this.exitError ??= { value: error };
     if (this.parent!.done()) {
       task.loop.callExceptionHandler({
-        message: `Task ${task} has errored out but its parent task ${this.parent} is already completed`,
+        message: `Task ${task} has errored out but its parent ${this.parent} is already completed`,
         exception: error,
         task,
       });

@@ -50,6 +50,7 @@ import { resumeGenerator, throwIntoGenerator } from './generator.js';
 import type { Scope } from './scope.js';
 import { Unretrieved, unretrievedOf } from './unretrieved.js';
 
+/** What `createTask` can be told. */
 export interface TaskOptions {
   /** Shown in messages and debug output; else `Task-1`, `Task-2`, ... */
   name?: string;
@@ -139,7 +140,9 @@ export class Task<T = unknown> extends Future<T> {
     this.label = String(name);
   }
 
-  /** The generator it drives; null for an async function, and once done. Counterpart: `get_coro()`. */
+  /**
+   * The generator it drives; null for an async function, and once done. Counterpart: `get_coro()`.
+   */
   getCoro(): GeneratorCoroutine<T> | null {
     return typeof this.coroutine === 'function' ? null : this.coroutine;
   }
@@ -180,7 +183,7 @@ export class Task<T = unknown> extends Future<T> {
     if (this.done()) return false;
     this.status += CANCEL_REQUEST;
     this.extra?.controller?.abort(makeCancelledError(reason));
-    if (this.waiter !== null && this.waiter.cancel(reason)) return true;
+    if (this.waiter?.cancel(reason)) return true;
     this.status |= MUST_CANCEL;
     this.value = reason;
     if (reason !== undefined) this.needExtra().lastReason = reason;
@@ -238,10 +241,12 @@ export class Task<T = unknown> extends Future<T> {
 
   // ---- stepping ---------------------------------------------------------------------------------
 
-  /** @internal From the ready queue: what it waited for is done, or there was nothing to wait for. */
+  /**
+   * @internal From the ready queue: what it waited for is done, or there was nothing to wait for.
+   */
   step(): void {
     const waiter = this.waiter as Future<unknown> | null;
-    if (waiter !== null && waiter.failed()) this.resume(true, waiter.takeError());
+    if (waiter?.failed()) this.resume(true, waiter.takeError());
     else this.resume(false, RESUMED);
   }
 
@@ -264,7 +269,9 @@ export class Task<T = unknown> extends Future<T> {
     this.runStep(throwing, value);
   }
 
-  /** @internal A cancellation that came too early is delivered by cancelling what is awaited now. */
+  /**
+   * @internal A cancellation that came too early is delivered by cancelling what is awaited now.
+   */
   deliverPendingCancel(future: Future<unknown>): void {
     if ((this.status & MUST_CANCEL) === 0) return;
     if (future.cancel(this.value)) {
@@ -328,7 +335,9 @@ export class Task<T = unknown> extends Future<T> {
     });
   }
 
-  /** enterWith() in a step is seen by the next one; where stores are written in place, it is anyway. */
+  /**
+   * enterWith() in a step is seen by the next one; where stores are written in place, it is anyway.
+   */
   private rememberStores(): void {
     if (!hasFrames || this.done()) return;
     const stores = captureStores();

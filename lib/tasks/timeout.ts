@@ -42,7 +42,8 @@ export class Timeout {
   /**
    * Moves the deadline.
    *
-   * @param whenMs - in milliseconds of `loop.time()`; in the past: in the next iteration; null: none
+   * @param whenMs - in milliseconds of `loop.time()`; in the past: in the next iteration; null:
+   * none
    * @throws RuntimeError outside the block, or when the limit was reached
    */
   reschedule(whenMs: number | null): void {
@@ -142,7 +143,8 @@ function scoped<T>(name: string, scope: Timeout, body: Body<T> | undefined): any
  * @throws TypeError if an argument has the wrong type; when awaited: TimeoutError, what the body
  *   throws, RuntimeError outside a task
  *
- * Order: the cancellation arrives one iteration after the deadline; a body that never waits is never
+ * Order: the cancellation arrives one iteration after the deadline; a body that never waits is
+ * never
  * interrupted. Counterpart: `asyncio.timeout`, in seconds.
  */
 export function timeout(delayMs: number | null): Timeout;

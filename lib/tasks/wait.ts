@@ -14,6 +14,7 @@ export const FIRST_EXCEPTION = 'FIRST_EXCEPTION';
 /** When `wait` returns: after all. */
 export const ALL_COMPLETED = 'ALL_COMPLETED';
 
+/** What `wait` can be told. */
 export interface WaitOptions {
   /** Milliseconds; null or left out: no limit. */
   timeout?: number | null;
@@ -47,7 +48,8 @@ class Counter implements Listener<Future<unknown>> {
  *
  * @param futures - futures and tasks; each counts once
  * @param options - `timeout` in milliseconds, `returnWhen`, `signal`
- * @returns when awaited, two sets: those that are done and those that are pending, each in the order
+ * @returns when awaited, two sets: those that are done and those that are pending, each in the
+ * order
  *   of `futures`
  * @throws TypeError if something in there is no future; RangeError if there is none, or if
  *   `returnWhen` is unknown

@@ -50,8 +50,8 @@ export function pythonName(error: unknown): string | undefined {
     const allExceptions = error.errors.every((each) => !BASE_ONLY.has(pythonName(each) ?? ''));
     return allExceptions ? 'ExceptionGroup' : 'BaseExceptionGroup';
   }
-  const constructor = (error as Error | null)?.constructor;
-  return Object.keys(CLASSES).find((name) => CLASSES[name] === constructor);
+  const errorClass = (error as Error | null)?.constructor;
+  return Object.keys(CLASSES).find((name) => CLASSES[name] === errorClass);
 }
 
 export function matches(type: string, error: unknown): boolean {

@@ -14,7 +14,7 @@ describe('run', () => {
   });
 
   it('returns what an async function returns', async () => {
-    assert.equal(await run(async () => (await sleep(1), 'done')), 'done');
+    assert.equal(await run(async () => sleep(1, 'done')), 'done');
   });
 
   it('cancels what it spawned and did not await, and waits for it', async () => {
