@@ -14,6 +14,12 @@ function inBatches(name, operation) {
   return { name, defer: true, fn: (deferred) => operation(() => deferred.resolve()) };
 }
 
+// A generator function made anew costs V8 a hidden class, so this one stands alone.
+function* waitThen(future, then) {
+  yield* future;
+  then();
+}
+
 const SUITES = {
   'queue a callback and have it run': [
     inBatches('loop.callSoon', (done) => {
@@ -47,14 +53,7 @@ const SUITES = {
     inBatches('future.setResult, task', (done) => {
       let left = BATCH;
       const futures = Array.from({ length: BATCH }, () => loop.createFuture());
-      for (const future of futures) {
-        createTask(
-          (function* () {
-            yield* future;
-            if (--left === 0) done();
-          })(),
-        );
-      }
+      for (const future of futures) createTask(waitThen(future, () => --left === 0 && done()));
       loop.callSoon(() => {
         for (const future of futures) future.setResult(1);
       });
