@@ -11,9 +11,10 @@ export {
   TimeoutError,
 } from './errors.js';
 export { Context, ContextVar, copyContext, Token } from './loop/context.js';
+export type { SchedulerOptions } from './loop/dispatcher.js';
 export { Handle, TimerHandle } from './loop/handle.js';
 export { callRemote, type Remote, type RemoteAddress } from './loop/remote.js';
-export type { LoopStatistics, SchedulerOptions } from './loop/scheduler.js';
+export type { LoopStatistics } from './loop/scheduler.js';
 export { Event } from './sync/event.js';
 export { type AsCompleted, asCompleted } from './tasks/as-completed.js';
 export { Coroutine } from './tasks/coroutine.js';

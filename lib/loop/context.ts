@@ -47,13 +47,15 @@ export class Context {
    */
   run<T>(body: () => T): T {
     if (this.entered) throw new RuntimeError('cannot enter context: it is already entered');
-    const outer = state.context;
+    // Inside an async function the context of its task is what is current.
+    const holder = holderOfFlow() ?? state;
+    const outer = holder.context;
     this.entered = true;
-    state.context = this;
+    holder.context = this;
     try {
       return this.stores === null ? body() : runWithStores(this.stores, state.task, body);
     } finally {
-      state.context = outer;
+      holder.context = outer;
       this.entered = false;
     }
   }

@@ -7,8 +7,8 @@
  * Decision. The same, with the few lines of a queue that it needs.
  */
 import { show, TimeoutError } from '../errors.js';
+import type { Listener } from '../loop/dispatcher.js';
 import type { Handle } from '../loop/handle.js';
-import type { Listener } from '../loop/scheduler.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { Coroutine } from './coroutine.js';
 import { currentLoop } from './current-loop.js';

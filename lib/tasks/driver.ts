@@ -8,7 +8,7 @@
  * a mistake, and the coroutine gets asyncio's error in the next iteration.
  */
 import { RuntimeError, show } from '../errors.js';
-import type { Steppable } from '../loop/scheduler.js';
+import type { Steppable } from '../loop/dispatcher.js';
 import type { Future } from './future.js';
 import { BLOCKING, FUTURE_BRAND } from './future-status.js';
 import type { Task } from './task.js';

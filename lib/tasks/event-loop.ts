@@ -7,7 +7,8 @@
  * stopped; a `new EventLoop()` runs when it is told to, as in asyncio.
  */
 import { isExit, RuntimeError, show } from '../errors.js';
-import { Scheduler, type SchedulerOptions } from '../loop/scheduler.js';
+import type { SchedulerOptions } from '../loop/dispatcher.js';
+import { Scheduler } from '../loop/scheduler.js';
 import { state } from '../loop/state.js';
 import type { Awaited, Runnable } from '../types.js';
 import type { Coroutine } from './coroutine.js';

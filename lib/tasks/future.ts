@@ -14,7 +14,7 @@
 import { InvalidStateError, makeCancelledError, RuntimeError, show } from '../errors.js';
 import type { Context } from '../loop/context.js';
 import { captureContext } from '../loop/context.js';
-import type { Listener, Steppable } from '../loop/scheduler.js';
+import type { Listener, Steppable } from '../loop/dispatcher.js';
 import type { Yieldable } from '../types.js';
 import { currentLoop } from './current-loop.js';
 import type { EventLoop } from './event-loop.js';

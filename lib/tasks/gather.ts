@@ -6,7 +6,7 @@
  * one entry in an array.
  */
 import { makeCancelledError, show } from '../errors.js';
-import type { Listener } from '../loop/scheduler.js';
+import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { isThenable, isYieldable } from './coroutine.js';
 import { currentLoop, runningLoop } from './current-loop.js';

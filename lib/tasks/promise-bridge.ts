@@ -12,7 +12,7 @@
  */
 import { isCancelledError } from '../errors.js';
 import { taskOfFlow } from '../loop/async-context.js';
-import type { Listener } from '../loop/scheduler.js';
+import type { Listener } from '../loop/dispatcher.js';
 import { state } from '../loop/state.js';
 import type { Coroutine } from './coroutine.js';
 import { type Cancellable, type Driver, waitForYielded } from './driver.js';

@@ -1,5 +1,5 @@
 /** shield: what is inside is not cancelled together with whoever waits for it. */
-import type { Listener } from '../loop/scheduler.js';
+import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { ensureFuture } from './ensure-future.js';
 import { Future } from './future.js';

@@ -7,8 +7,8 @@
  * one iteration, and no future that somebody could cancel.
  */
 import { show } from '../errors.js';
+import type { Steppable } from '../loop/dispatcher.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
-import type { Steppable } from '../loop/scheduler.js';
 import type { TimerEntry } from '../loop/timer-table.js';
 import type { Yieldable } from '../types.js';
 import { Coroutine } from './coroutine.js';

@@ -147,7 +147,7 @@ export class Task<T = unknown> extends Future<T> {
     return typeof this.coroutine === 'function' ? null : this.coroutine;
   }
 
-  /** A copy of the context it runs in. Counterpart: `get_context()`. */
+  /** The context it runs in. Counterpart: `get_context()`. */
   getContext(): Context {
     return this.context ?? (this.context = new Context(null, null));
   }

@@ -1,6 +1,6 @@
 /** waitFor: one awaitable, with a time limit. */
 import { isCancelledError, TimeoutError } from '../errors.js';
-import type { Listener } from '../loop/scheduler.js';
+import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { Coroutine, callBody, isThenable, isYieldable, notRunnable } from './coroutine.js';
 import { currentTask } from './current-task.js';

@@ -1,6 +1,6 @@
 /** wait: until some of several futures are done, without cancelling anything. */
 import { show } from '../errors.js';
-import type { Listener } from '../loop/scheduler.js';
+import type { Listener } from '../loop/dispatcher.js';
 import { Coroutine } from './coroutine.js';
 import { currentLoop } from './current-loop.js';
 import { Future, isFuture } from './future.js';
