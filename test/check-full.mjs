@@ -1,0 +1,85 @@
+// Everything that takes too long for every day: `npm run check:full [-- NAME...]`.
+//
+// Each check is a command of its own; the last lines say which passed. Needs cmake; other versions
+// of Node come from the npm registry.
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+function command(line, options = {}) {
+  console.log(`$ ${line}`);
+  const env = { ...process.env, ...options.env };
+  const result = spawnSync('bash', ['-c', line], { cwd: root, stdio: 'inherit', ...options, env });
+  return result.status === 0;
+}
+
+/** The JavaScript suite on an addon that was built with AddressSanitizer, in a folder of its own. */
+function suiteUnderAsan() {
+  const folder = mkdtempSync(join(tmpdir(), 'ringloop-asan-'));
+  const parts = ['binding.gyp', 'native', 'package.json', 'dist', '.build', 'test'];
+  for (const part of parts) cpSync(join(root, part), join(folder, part), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const flags = {
+    CXXFLAGS: '-fsanitize=address -fno-omit-frame-pointer -g',
+    LDFLAGS: '-fsanitize=address',
+  };
+  const built = command('npx node-gyp rebuild', { cwd: folder, env: flags });
+  const mocha = 'node --expose-gc node_modules/mocha/bin/mocha.js --no-config';
+  const suite = "'.build/test/{conformance,loop,tasks}/**/*.test.js'";
+  const tested =
+    built &&
+    command(
+      `LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 ${mocha} ` +
+        `--require .build/test/support/hooks.js --timeout 120000 --reporter dot ${suite}`,
+      { cwd: folder },
+    );
+  rmSync(folder, { recursive: true, force: true });
+  return tested;
+}
+
+function nativePreset(preset) {
+  const cmake = 'cd native && cmake';
+  return (
+    command(`${cmake} --preset ${preset}`) &&
+    command(`${cmake} --build --preset ${preset} -j 2`) &&
+    command(`cd native && ctest --preset ${preset} --output-on-failure`)
+  );
+}
+
+const CHECKS = {
+  lint: () => command('npm run -s lint'),
+  test: () => command('npm test'),
+  'workers, a thousand': () =>
+    command("RINGLOOP_HEAVY=1 npx mocha --no-config --expose-gc '.build/test/faults/workers.test.js'"),
+  conformance: () => command('npm run -s conformance -- --seeds 1-2000'),
+  'conformance, async functions': () =>
+    command('npm run -s conformance -- --seeds 1-2000 --async'),
+  'native debug': () => nativePreset('debug'),
+  'native release': () => nativePreset('release'),
+  'native asan': () => nativePreset('asan'),
+  'native ubsan': () => nativePreset('ubsan'),
+  'native tsan': () => nativePreset('tsan'),
+  'suite under asan': suiteUnderAsan,
+  'node versions': () => command('npm run -s test:versions'),
+  coverage: () => command('npm run -s coverage'),
+};
+
+const wanted = process.argv.slice(2);
+const outcomes = Object.entries(CHECKS)
+  .filter(([name]) => wanted.length === 0 || wanted.some((each) => name.includes(each)))
+  .map(([name, check]) => {
+    console.log(`\n==== ${name}`);
+    const began = Date.now();
+    const passed = check();
+    return { name, passed, seconds: Math.round((Date.now() - began) / 1000) };
+  });
+
+console.log('');
+for (const { name, passed, seconds } of outcomes) {
+  console.log(`${passed ? 'passed' : 'FAILED'}  ${name.padEnd(30)} ${seconds} s`);
+}
+process.exitCode = outcomes.every(({ passed }) => passed) ? 0 : 1;
