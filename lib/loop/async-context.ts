@@ -15,6 +15,8 @@
  */
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 
+import { state } from './state.js';
+
 const TYPE = 'RINGLOOP';
 const DISABLED = process.env['RINGLOOP_ASYNC_CONTEXT'] === 'off';
 const storage = AsyncLocalStorage.prototype;
@@ -44,8 +46,6 @@ export const asyncContext = {
   /** Node 20 and 22: enterWith() wrote into the loop's own resource; the core makes a new one. */
   polluted: false,
 };
-
-let taskStorage: AsyncLocalStorage<unknown> | null = null;
 
 /** Whether a frame holds a store of the application: ours (see runInTask) does not count. */
 function hasForeignStore(frame: unknown): boolean {
@@ -77,7 +77,7 @@ function installTripwire(): void {
     const original = originals[i] as (...args: unknown[]) => unknown;
     return function tripwire(this: unknown, ...args: unknown[]): unknown {
       // Node's own run() may go through the prototype: ours must not count.
-      if (this === taskStorage) return original.apply(this, args);
+      if (this === state.flow) return original.apply(this, args);
       restore();
       asyncContext.inUse = true;
       asyncContext.polluted = name !== 'run' && !hasFrames;
@@ -96,17 +96,17 @@ if (!DISABLED && !asyncContext.inUse) installTripwire();
  * async functions need it: after an `await` of a foreign promise nothing else says whose code runs.
  */
 export function runInTask<T>(task: unknown, body: () => T): T {
-  taskStorage ??= new AsyncLocalStorage();
-  return originalRun.call(taskStorage, task, body) as T;
+  state.flow ??= new AsyncLocalStorage();
+  return originalRun.call(state.flow, task, body) as T;
 }
 
 /** The task of this asynchronous flow, when no callback of the loop is running synchronously. */
 export function taskOfFlow(): unknown {
-  return taskStorage === null ? undefined : taskStorage.getStore();
+  return state.flow === null ? undefined : state.flow.getStore();
 }
 
 /** Runs `body` with captured stores, and with `task` as the task of the flow. */
 export function runWithStores<T>(stores: AsyncResource, task: unknown, body: () => T): T {
-  if (taskStorage === null) return stores.runInAsyncScope(body);
+  if (state.flow === null) return stores.runInAsyncScope(body);
   return stores.runInAsyncScope(() => runInTask(task, body));
 }

@@ -6,6 +6,8 @@
  * Decision. One object for each thread under a registered symbol of `globalThis`; whichever copy
  * comes first makes it, all use it. Everything that is "current" lives in it and nowhere else.
  */
+import type { AsyncLocalStorage } from 'node:async_hooks';
+
 import type { Context } from './context.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -14,6 +16,8 @@ export interface ThreadState {
   loop: Scheduler | null;
   /** The task whose step runs right now, synchronously. */
   task: unknown;
+  /** Says after an `await` which task's code runs; made with the first async function. */
+  flow: AsyncLocalStorage<unknown> | null;
   /** Context variables of what runs right now; null: none set yet. */
   context: Context | null;
   /** The thread's own loop, made on first use. */
@@ -28,6 +32,7 @@ type Shared = { [KEY]?: ThreadState };
 export const state: ThreadState = ((globalThis as Shared)[KEY] ??= {
   loop: null,
   task: null,
+  flow: null,
   context: null,
   threadLoop: null,
   lastTaskNumber: 0,
