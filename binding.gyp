@@ -13,7 +13,7 @@
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fexceptions"],
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fvisibility=hidden", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
       "conditions": [
-        ["OS=='linux'", { "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"] }],
+        ["OS=='linux'", { "ldflags": ["-static-libstdc++", "-Wl,--gc-sections", "-Wl,--exclude-libs,ALL"] }],
         ["OS=='mac'", {
           "xcode_settings": {
             "CLANG_CXX_LANGUAGE_STANDARD": "c++20",

@@ -42,10 +42,14 @@ export class Coroutine<T> implements PromiseLike<T>, Yieldable<T> {
   }
 }
 
+/** How another copy of ringloop recognises it. */
+const COROUTINE = Symbol.for('ringloop.Coroutine');
+Object.defineProperty(Coroutine.prototype, COROUTINE, { value: true });
+
 /** @internal Whether `yield*` can run it as a coroutine: it has `next` and `throw`. */
 export function isYieldable(value: unknown): value is Yieldable<unknown> {
   if (typeof value !== 'object' || value === null) return false;
-  if (value instanceof GeneratorObject || value instanceof Coroutine) return true;
+  if (value instanceof GeneratorObject || COROUTINE in value) return true;
   const { next, throw: throwIn } = value as { next?: unknown; throw?: unknown };
   return (
     typeof next === 'function' &&

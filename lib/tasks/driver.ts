@@ -38,13 +38,15 @@ export interface Driver extends Steppable {
 export class NativeAwait {
   constructor(readonly promise: PromiseLike<unknown>) {}
 }
+const NATIVE_AWAIT = Symbol.for('ringloop.NativeAwait');
+Object.defineProperty(NativeAwait.prototype, NATIVE_AWAIT, { value: true });
 
 /** Arranges for `driver` to go on when what its coroutine yielded allows it. */
 export function waitForYielded(driver: Driver, yielded: unknown): void {
   if (yielded === undefined || yielded === null) driver.task.loop.scheduleStep(driver);
   else if (typeof yielded !== 'object') throwLater(driver, badYield(driver.task, yielded));
   else if (FUTURE_BRAND in yielded) waitForFuture(driver, yielded as unknown as Future<unknown>);
-  else if (yielded instanceof NativeAwait) waitForNative(driver, yielded.promise);
+  else if (NATIVE_AWAIT in yielded) waitForNative(driver, (yielded as NativeAwait).promise);
   else throwLater(driver, badYield(driver.task, yielded));
 }
 

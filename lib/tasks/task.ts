@@ -108,7 +108,7 @@ export class Task<T = unknown> extends Future<T> {
   private label: string | number;
   private extra: Extra | null = null;
 
-  /** @internal Use `createTask`. */
+  /** Not for programs: `createTask` and task factories make tasks. */
   constructor(runnable: Runnable<T>, loop: EventLoop, scope: Scope, options?: TaskOptions) {
     super(loop);
     this.scope = scope;

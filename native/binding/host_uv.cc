@@ -94,8 +94,8 @@ bool HostUv::CallDispatch(int32_t* verdict) {
   // start with no AsyncLocalStorage store at all.
   if (context_ == nullptr) RenewContext();
   napi_value result = nullptr;
-  const napi_status status = napi_make_callback(env_, context_, owner_.Value(), dispatch_.Value(), 0,
-                                                nullptr, &result);
+  const napi_status status = napi_make_callback(env_, context_, owner_.Value(),
+                                                dispatch_.Value(), 0, nullptr, &result);
   if (status == napi_ok) return napi_get_value_int32(env_, result, verdict) == napi_ok;
   // dispatch() catches what callbacks throw. What still comes out is meant to end the process (or
   // is our bug): hand it to Node's uncaughtException, then go on with what is queued.

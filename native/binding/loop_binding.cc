@@ -64,7 +64,8 @@ Napi::Function LoopBinding::Define(Napi::Env env) {
 
 LoopBinding::LoopBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<LoopBinding>(info) {
   const Napi::Env env = info.Env();
-  const Napi::Object options = info[0].IsObject() ? info[0].As<Napi::Object>() : Napi::Object::New(env);
+  const Napi::Object options =
+      info[0].IsObject() ? info[0].As<Napi::Object>() : Napi::Object::New(env);
   const char* const wrong = WrongOption(options);
   if (wrong != nullptr) {
     Napi::TypeError::New(env, std::string("ringloop: ") + wrong).ThrowAsJavaScriptException();

@@ -120,7 +120,15 @@ describe('the package', function () {
   });
 
   const results = { pair: [1, 'two'], tuple: true, wrong: 1, result: 1 };
-  const one = { copies: true, loop: true, future: true, task: true, cancelled: true };
+  const one = {
+    copies: true,
+    loop: true,
+    future: true,
+    task: true,
+    cancelled: true,
+    asyncTask: true,
+    coroutine: true,
+  };
 
   for (const version of ['current', ...NODE_VERSIONS] as const) {
     describe(`on Node ${version}`, () => {

@@ -35,8 +35,13 @@ export interface Packed {
 /** Runs a program to its end and returns what it wrote; its errors are part of the rejection. */
 export async function output(command: string, args: string[], cwd?: string): Promise<string> {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  const { stdout } = await run(command, args, { cwd, env, maxBuffer: 1 << 26 });
-  return stdout;
+  try {
+    return (await run(command, args, { cwd, env, maxBuffer: 1 << 26 })).stdout;
+  } catch (error) {
+    const failed = error as Error & { stdout: string };
+    failed.message += failed.stdout; // tsc reports there
+    throw failed;
+  }
 }
 
 /** A folder of its own for each process; whoever makes it removes it. */
