@@ -46,7 +46,7 @@ export function waitForYielded(driver: Driver, yielded: unknown): void {
   if (yielded === undefined || yielded === null) driver.task.loop.scheduleStep(driver);
   else if (typeof yielded !== 'object') throwLater(driver, badYield(driver.task, yielded));
   else if (FUTURE_BRAND in yielded) waitForFuture(driver, yielded as unknown as Future<unknown>);
-  else if (NATIVE_AWAIT in yielded) waitForNative(driver, (yielded as NativeAwait).promise);
+  else if (NATIVE_AWAIT in yielded) waitForNative(driver, yielded as unknown as NativeAwait);
   else throwLater(driver, badYield(driver.task, yielded));
 }
 
@@ -88,7 +88,7 @@ function throwLater(driver: Driver, error: unknown): void {
   driver.task.loop.scheduleStep({ step: () => driver.resume(true, error) });
 }
 
-function waitForNative(driver: Driver, promise: PromiseLike<unknown>): void {
+function waitForNative(driver: Driver, { promise }: NativeAwait): void {
   const { loop } = driver.task;
   loop.requestDrain();
   const settled = (throwing: boolean, value: unknown): void => {
