@@ -11,7 +11,8 @@
 namespace ringloop {
 
 [[noreturn]] inline void AssertionFailed(const char* what, const char* file, int line) {
-  std::fprintf(stderr, "ringloop: internal error: %s (%s:%d); please report it\n", what, file, line);
+  std::fprintf(stderr, "ringloop: internal error: %s (%s:%d); please report it\n", what, file,
+               line);
   std::abort();
 }
 

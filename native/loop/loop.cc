@@ -65,9 +65,11 @@ Status Loop::Turn(TimeNs now) {
 }
 
 Status Loop::AppendIo() {
-  if (watchers_.count() == 0) return Status::Ok();
-  events_.resize(watchers_.count() + size_t{1});  // and the inbox
-  const auto capacity = std::min<uint32_t>(watchers_.count() + 1, ring_.free() / 2);
+  const uint32_t room = ring_.free() / 2;  // in fds
+  if (watchers_.count() == 0 || room == 0) return Status::Ok();
+  // kqueue counts directions, and the kernel may report the inbox and the timer beside the fds.
+  const uint32_t capacity = std::min(2 * watchers_.count() + 2, room);
+  events_.resize(std::max<size_t>(events_.size(), capacity));
   uint32_t count = 0;
   header_->statistics.polls += 1;
   const Status status = selector_.Wait(events_.data(), capacity, 0, &count);
@@ -76,22 +78,32 @@ Status Loop::AppendIo() {
     const SelectorEvent& event = events_[i];
     if (event.fd == inbox_.fd()) continue;  // AppendRemote() looks for itself
     const auto fd = static_cast<uint32_t>(event.fd);
-    if (event.ready & kReadable) ring_.Append(kTagReadable, fd);
-    if (event.ready & kWritable) ring_.Append(kTagWritable, fd);
-    header_->statistics.io_events += 1;
+    if (event.ready & kReadable) AppendReady(kTagReadable, fd);
+    if (event.ready & kWritable) AppendReady(kTagWritable, fd);
   }
   return Status::Ok();
 }
 
+void Loop::AppendReady(ReadyTag tag, uint32_t fd) {
+  ring_.Append(tag, fd);
+  header_->statistics.io_events += 1;
+}
+
+// JavaScript leaves room for a burst. What is left of a larger one stays here, ahead of what is
+// posted meanwhile, and comes with the next turns.
 void Loop::AppendRemote() {
-  inbox_.Take(&remote_ids_);
-  for (const uint32_t id : remote_ids_) {
-    // JavaScript leaves room for a burst; a larger one goes back and comes with the next turn.
-    if (ring_.free() == 0) {
-      inbox_.Post(id);
-      continue;
-    }
-    ring_.Append(kTagRemote, id);
+  AppendTaken();
+  if (remote_next_ == remote_ids_.size()) {
+    inbox_.Take(&remote_ids_);
+    remote_next_ = 0;
+    AppendTaken();
+  }
+  if (remote_next_ < remote_ids_.size()) inbox_.Wake();
+}
+
+void Loop::AppendTaken() {
+  for (; remote_next_ < remote_ids_.size() && ring_.free() > 0; remote_next_++) {
+    ring_.Append(kTagRemote, remote_ids_[remote_next_]);
     header_->statistics.remote_calls += 1;
   }
 }

@@ -14,6 +14,7 @@
 //    Turn:    +--> TimerHeap           +--> ready ring              +--> ready ring
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -52,7 +53,7 @@ class Loop {
   void AttachReady(uint32_t* ready, uint32_t capacity) { ring_.Attach(header_, ready, capacity); }
   Status Watch(int fd, uint8_t interest) { return watchers_.Set(fd, interest); }
 
-  // Moves the submitted timers into the heap. False: a record makes no sense, and it was dropped.
+  // Moves the submitted timers into the heap. False: a record made no sense and was dropped.
   bool ApplySubmissions();
   Status Turn(TimeNs now);
   TimeNs Now() const;
@@ -61,7 +62,9 @@ class Loop {
 
  private:
   Status AppendIo();
+  void AppendReady(ReadyTag tag, uint32_t fd);
   void AppendRemote();
+  void AppendTaken();
   void AppendExpired(TimeNs now);
   TimeNs WakeDeadline() const;
 
@@ -73,7 +76,8 @@ class Loop {
   IoWatchers watchers_{&selector_};
   RemoteInbox inbox_;
   std::vector<SelectorEvent> events_;
-  std::vector<uint32_t> remote_ids_;
+  std::vector<uint32_t> remote_ids_;  // taken from the inbox
+  size_t remote_next_ = 0;            // those before this one are in the ring
   int64_t origin_ns_;
   TimeNs last_fired_ns_ = -kNever;
   TimeNs armed_for_ns_ = kNever;

@@ -8,8 +8,7 @@ void RemoteInbox::Post(uint32_t id) {
   // leave the fd readable with an empty inbox.
   const std::lock_guard<std::mutex> guard(mutex_);
   pending_.push_back(id);
-  if (!notified_) wakeup_.Notify();
-  notified_ = true;
+  NotifyOnce();
 }
 
 void RemoteInbox::Take(std::vector<uint32_t>* ids) {
@@ -19,6 +18,16 @@ void RemoteInbox::Take(std::vector<uint32_t>* ids) {
   wakeup_.Drain();
   notified_ = false;
   ids->swap(pending_);
+}
+
+void RemoteInbox::Wake() {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  NotifyOnce();
+}
+
+void RemoteInbox::NotifyOnce() {
+  if (!notified_) wakeup_.Notify();
+  notified_ = true;
 }
 
 }  // namespace ringloop

@@ -28,8 +28,12 @@ class RemoteInbox {
   void Post(uint32_t id);
   // From the loop's thread: puts everything posted so far into `ids`, in posting order.
   void Take(std::vector<uint32_t>* ids);
+  // Makes the fd readable until the next Take(), with or without a post.
+  void Wake();
 
  private:
+  void NotifyOnce();  // under the lock
+
   Wakeup wakeup_;
   std::mutex mutex_;
   std::vector<uint32_t> pending_;

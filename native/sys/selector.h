@@ -8,14 +8,16 @@
 // Cost.       No virtual calls; a second back end is tested by building the same suite on it.
 //
 //   Status Open();                              once, before anything else
-//   int    fd() const;                          readable when Wait() would report, or the timer is due
+//   int    fd() const;                          readable: Wait() would report, or a timer is due
 //   Status Add(int fd, uint8_t interest);       fd not watched yet; EPERM: it cannot be waited for
-//   Status Modify(int fd, uint8_t interest);    fd watched already
+//   Status Modify(int fd, uint8_t interest);    fd watched already; either fails without effect
 //   Status Remove(int fd);                      also right for an fd that was closed meanwhile
 //   Status Wait(SelectorEvent*, uint32_t capacity, int64_t timeout_ns, uint32_t* count);
-//                                               level-triggered; kernel order; timeout -1: for ever;
-//                                               an interrupted wait reports nothing and is no error
-//   Status ArmTimer(int64_t deadline_ns);       absolute, MonotonicNs(); replaces the one before
+//                                               level-triggered; kernel order; -1 waits for ever;
+//                                               an interrupted wait reports nothing, without error
+//   Status ArmTimer(int64_t deadline_ns);       absolute, MonotonicNs(); replaces the one before;
+//                                               once due, fd() stays readable until the next
+//                                               ArmTimer or DisarmTimer, whatever Wait() meets
 //   Status DisarmTimer();
 #pragma once
 

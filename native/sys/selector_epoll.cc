@@ -34,7 +34,8 @@ uint64_t Pack(int fd, uint8_t interest) {
 
 int TimeoutMs(int64_t timeout_ns) {
   if (timeout_ns < 0) return -1;
-  return static_cast<int>(std::min<int64_t>((timeout_ns + 999'999) / 1'000'000, 86'400'000));
+  constexpr int64_t kDayNs = 86'400'000'000'000;
+  return static_cast<int>((std::min(timeout_ns, kDayNs) + 999'999) / 1'000'000);
 }
 
 }  // namespace

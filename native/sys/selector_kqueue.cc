@@ -2,11 +2,15 @@
 //
 // Facts.      kqueue reports reads and writes as separate events, and a closed fd forgets its
 //             filters. EV_DELETE of a filter that is not there is ENOENT. EV_RECEIPT makes kevent()
-//             answer each change on the spot. EVFILT_TIMER counts from now, not to a deadline.
-// Decision.   Interest is set filter by filter. Events of one fd that arrive together are merged
-//             into one SelectorEvent, so the loop sees one shape (read before write). The kernel
-//             reports EOF and errors on the filter that was asked for, which is asyncio's rule.
-// Cost.       Up to two changes where epoll needs one; merging looks back over this batch only.
+//             answer each change on the spot. EVFILT_TIMER counts from now, not to a deadline, and
+//             a one-shot timer is gone once reported. A write to a broken pipe cannot be watched.
+// Decision.   Interest is set filter by filter, additions first, since only they can be refused. A
+//             timer that Wait() met is armed again for at once: it must stay due until the loop
+//             says otherwise. Events of one fd that arrive together are merged into one
+//             SelectorEvent, so the loop sees one shape (read before write). The kernel reports
+//             EOF and errors on the filter that was asked for, which is asyncio's rule.
+// Cost.       Up to two changes where epoll needs one, and one more for a timer that Wait() met;
+//             merging looks back over this batch only.
 #include "sys/selector_kqueue.h"
 
 #include <errno.h>
@@ -39,7 +43,8 @@ Status KqueueSelector::Change(int fd, int16_t filter, bool wanted) {
   EV_SET(&change, static_cast<uintptr_t>(fd), filter, flags, 0, 0, nullptr);
   const int answered = kevent(kqueue_.get(), &change, 1, &receipt, 1, nullptr);
   if (answered < 0) return Status::Failed("kevent", errno);
-  const int error = answered == 1 && (receipt.flags & EV_ERROR) ? static_cast<int>(receipt.data) : 0;
+  const bool failed = answered == 1 && (receipt.flags & EV_ERROR);
+  const int error = failed ? static_cast<int>(receipt.data) : 0;
   if (error == 0) return Status::Ok();
   // Deleting what is not there is what was wanted: never added, or closed meanwhile.
   if (!wanted && (error == ENOENT || error == EBADF)) return Status::Ok();
@@ -47,12 +52,25 @@ Status KqueueSelector::Change(int fd, int16_t filter, bool wanted) {
 }
 
 Status KqueueSelector::SetInterest(int fd, uint8_t interest) {
-  const Status status = Change(fd, EVFILT_READ, interest & kReadable);
-  if (!status.ok()) return status;
-  return Change(fd, EVFILT_WRITE, interest & kWritable);
+  for (const bool wanted : {true, false}) {
+    if (((interest & kReadable) != 0) == wanted) {
+      const Status status = Change(fd, EVFILT_READ, wanted);
+      if (!status.ok()) return status;
+    }
+    if (((interest & kWritable) != 0) == wanted) {
+      const Status status = Change(fd, EVFILT_WRITE, wanted);
+      if (!status.ok()) return status;
+    }
+  }
+  return Status::Ok();
 }
 
-Status KqueueSelector::Add(int fd, uint8_t interest) { return SetInterest(fd, interest); }
+Status KqueueSelector::Add(int fd, uint8_t interest) {
+  const Status status = SetInterest(fd, interest);
+  if (!status.ok()) (void)Remove(fd);  // one direction may have been accepted
+  return status;
+}
+
 Status KqueueSelector::Modify(int fd, uint8_t interest) { return SetInterest(fd, interest); }
 Status KqueueSelector::Remove(int fd) { return SetInterest(fd, kNone); }
 
@@ -64,15 +82,20 @@ Status KqueueSelector::Wait(SelectorEvent* events, uint32_t capacity, int64_t ti
   if (limit == 0) return Status::Ok();
   timespec timeout{};
   if (timeout_ns >= 0) {
-    timeout.tv_sec = static_cast<time_t>(timeout_ns / 1'000'000'000);
+    // macOS refuses more than some years.
+    timeout.tv_sec = static_cast<time_t>(std::min<int64_t>(timeout_ns / 1'000'000'000, 86'400));
     timeout.tv_nsec = static_cast<long>(timeout_ns % 1'000'000'000);
   }
   const int found = kevent(kqueue_.get(), nullptr, 0, ready.data(), static_cast<int>(limit),
                            timeout_ns < 0 ? nullptr : &timeout);
   if (found < 0) return errno == EINTR ? Status::Ok() : Status::Failed("kevent", errno);
+  Status status = Status::Ok();
   for (int i = 0; i < found; i++) {
     const struct kevent& event = ready[static_cast<size_t>(i)];
-    if (event.filter == EVFILT_TIMER) continue;
+    if (event.filter == EVFILT_TIMER) {
+      status = ArmTimer(0);
+      continue;
+    }
     const int fd = static_cast<int>(event.ident);
     const uint8_t bits = event.filter == EVFILT_READ ? kReadable : kWritable;
     SelectorEvent* const end = events + *count;
@@ -84,7 +107,7 @@ Status KqueueSelector::Wait(SelectorEvent* events, uint32_t capacity, int64_t ti
       events[(*count)++] = {fd, bits};
     }
   }
-  return Status::Ok();
+  return status;
 }
 
 Status KqueueSelector::ArmTimer(int64_t deadline_ns) {
