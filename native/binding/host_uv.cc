@@ -24,14 +24,13 @@ Status HostUv::Open(Napi::Object owner, Napi::Function dispatch) {
 }
 
 void HostUv::Close(std::function<void()> closed) {
-  RINGLOOP_ASSERT(!closing_);
+  RINGLOOP_ASSERT(!closing_ && open_handles_ > 0);
   closing_ = true;
   closed_ = std::move(closed);
   if (context_ != nullptr) napi_async_destroy(env_, context_);
   context_ = nullptr;
   owner_.Reset();
   dispatch_.Reset();
-  if (open_handles_ == 0) return closed_();
   uv_close(reinterpret_cast<uv_handle_t*>(&poll_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(&idle_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(&check_), OnClosed);

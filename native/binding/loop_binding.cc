@@ -113,6 +113,8 @@ void LoopBinding::CloseCore(Core* core) {
     delete core;
     if (cleanup != nullptr) napi_remove_async_cleanup_hook(cleanup);
   });
+  // libuv has stopped polling the fd, and needs its handles only for a moment longer.
+  core->loop.Close();
 }
 
 Napi::Value LoopBinding::Close(const Napi::CallbackInfo& info) {

@@ -32,6 +32,11 @@ Status Loop::Open() {
   return selector_.Add(inbox_.fd(), kReadable);
 }
 
+void Loop::Close() {
+  selector_ = Selector();
+  inbox_.Close();
+}
+
 TimeNs Loop::Now() const { return static_cast<TimeNs>(MonotonicNs() - origin_ns_); }
 
 bool Loop::ApplySubmissions() {

@@ -44,6 +44,8 @@ class Loop {
   Loop& operator=(const Loop&) = delete;
 
   Status Open();
+  // Gives the file descriptors back, at once. Nothing but the destructor may follow.
+  void Close();
   int fd() const { return selector_.fd(); }
   RemoteInbox& inbox() { return inbox_; }
   Header& header() { return *header_; }

@@ -22,6 +22,8 @@ namespace ringloop {
 class RemoteInbox {
  public:
   Status Open() { return wakeup_.Open(); }
+  // No Post() may come any more.
+  void Close() { wakeup_ = Wakeup(); }
   int fd() const { return wakeup_.fd(); }
 
   // From any thread. `id` is what the loop's thread registered for the callback.

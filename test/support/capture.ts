@@ -64,6 +64,7 @@ export function turnOfNode(): Promise<void> {
 /** What cannot be reached is gone, and its finalizers have run. */
 export async function collectGarbage(until: () => boolean = () => false): Promise<void> {
   for (let i = 0; i < 10 && !until(); i++) {
+    await turnOfNode(); // what a WeakRef showed is kept until the end of the turn
     global.gc!();
     await turnOfNode();
   }

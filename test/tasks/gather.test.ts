@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+
+import { type CancelledError, createTask, EventLoop, Future, gather, getRunningLoop } from 'ringloop';
+import { isCancelledError, run, sleep } from 'ringloop';
+import { withVirtualTime } from '../support/virtual-time.js';
+
+function* after<T>(ms: number, value: T): Generator<unknown, T, any> {
+  yield* sleep(ms);
+  return value;
+}
+
+function* failAfter(ms: number, message: string): Generator<unknown, never, any> {
+  yield* sleep(ms);
+  throw new RangeError(message);
+}
+
+describe('gather', () => {
+  it('runs everything at once and returns the results in the order of the arguments', () =>
+    withVirtualTime(function* () {
+      const results = yield* gather(after(30, 'a'), after(10, 'b'), after(20, 'c'));
+      assert.deepEqual(results, ['a', 'b', 'c']);
+      assert.equal(getRunningLoop().time(), 30);
+    }));
+
+  it('takes an array, and whatever can be awaited', () =>
+    withVirtualTime(async () => {
+      const future = new Future<string>();
+      getRunningLoop().callLater(5, () => future.setResult('future'));
+      const results = await gather([
+        after(1, 'generator'),
+        createTask(after(1, 'task')),
+        future,
+        sleep(1, 'coroutine'),
+        Promise.resolve('promise'),
+        async () => 'async function',
+        function* () {
+          return 'generator function';
+        },
+      ]);
+      assert.deepEqual(results, [
+        'generator',
+        'task',
+        'future',
+        'coroutine',
+        'promise',
+        'async function',
+        'generator function',
+      ]);
+    }));
+
+  it('of nothing is done already', () =>
+    withVirtualTime(function* () {
+      const none = gather();
+      assert.equal(none.done(), true);
+      assert.deepEqual(yield* none, []);
+      assert.deepEqual(yield* gather([]), []);
+    }));
+
+  it('starts at once, without being awaited', () =>
+    withVirtualTime(function* () {
+      const gathering = gather(after(10, 'a'));
+      yield* sleep(20);
+      assert.equal(gathering.done(), true);
+      assert.deepEqual(gathering.result(), ['a']);
+    }));
+
+  it('runs the same coroutine once, however often it is given', () =>
+    withVirtualTime(function* () {
+      let runs = 0;
+      function* counted(): Generator<unknown, number, any> {
+        runs++;
+        yield* sleep(1);
+        return runs;
+      }
+      const same = counted();
+      assert.deepEqual(yield* gather(same, after(2, 'other'), same, same), [1, 'other', 1, 1]);
+      assert.equal(runs, 1);
+    }));
+
+  it('runs a coroutine once that is given among many others', () =>
+    withVirtualTime(function* () {
+      const same = after(1, 'same');
+      const many = Array.from({ length: 40 }, (_, i) => after(1, i));
+      const results = yield* gather([same, same, ...many] as Generator<unknown, unknown, any>[]);
+      assert.deepEqual(results, ['same', 'same', ...Array.from({ length: 40 }, (_, i) => i)]);
+    }));
+
+  it('throws the first error at once, and lets the others run on', () =>
+    withVirtualTime(function* () {
+      const slow = createTask(after(50, 'slow'));
+      try {
+        yield* gather(slow, failAfter(10, 'first'), failAfter(20, 'second'));
+        assert.fail('it should have thrown');
+      } catch (error) {
+        assert.equal((error as Error).message, 'first');
+      }
+      assert.equal(getRunningLoop().time(), 10);
+      assert.equal(slow.done(), false);
+      assert.equal(yield* slow, 'slow');
+    }));
+
+  it('returns errors as results with returnExceptions', () =>
+    withVirtualTime(function* () {
+      const stopped = createTask(after(100, 'never'));
+      getRunningLoop().callLater(1, () => stopped.cancel());
+      const results = yield* gather([after(2, 'fine'), failAfter(1, 'broken'), stopped], {
+        returnExceptions: true,
+      });
+      assert.equal(results[0], 'fine');
+      assert.equal((results[1] as Error).message, 'broken');
+      assert.ok(isCancelledError(results[2]));
+    }));
+
+  it('throws a CancelledError when a child is cancelled, and lets the others run on', () =>
+    withVirtualTime(function* () {
+      const stopped = createTask(after(100, 'never'));
+      const other = createTask(after(10, 'other'));
+      getRunningLoop().callLater(1, () => stopped.cancel());
+      const gathering = gather(stopped, other);
+      try {
+        yield* gathering;
+        assert.fail('it should have thrown');
+      } catch (error) {
+        assert.ok(isCancelledError(error));
+      }
+      assert.equal(gathering.cancelled(), false);
+      assert.equal(other.done(), false);
+      assert.equal(yield* other, 'other');
+    }));
+
+  it('cancels every child when it is cancelled, and waits for them', () =>
+    withVirtualTime(function* () {
+      const seen: string[] = [];
+      function* child(name: string, cleanupMs: number): Generator<unknown, void, any> {
+        try {
+          yield* sleep(1000);
+        } catch (error) {
+          yield* sleep(cleanupMs);
+          seen.push(`${name} ${(error as CancelledError).reason} at ${getRunningLoop().time()}`);
+          throw error;
+        }
+      }
+      const waiting = createTask(function* () {
+        yield* gather(child('a', 5), child('b', 10));
+      });
+      yield* sleep(1);
+      waiting.cancel('shutdown');
+      try {
+        yield* waiting;
+        assert.fail('it should have thrown');
+      } catch (error) {
+        assert.ok(isCancelledError(error));
+      }
+      assert.deepEqual(seen, ['a shutdown at 6', 'b shutdown at 11']);
+    }));
+
+  it('cannot be cancelled when everything is done', () =>
+    withVirtualTime(function* () {
+      const gathering = gather(after(1, 'a'));
+      yield* gathering;
+      assert.equal(gathering.cancel(), false);
+      assert.deepEqual(gathering.result(), ['a']);
+    }));
+
+  it('starts nothing when one argument is wrong', async () => {
+    let started = 0;
+    await withVirtualTime(function* () {
+      const count = function* (): Generator<unknown, void, any> {
+        started++;
+      };
+      for (const wrong of [5, null, undefined, 'text', {}]) {
+        assert.throws(() => gather(count, wrong as never), {
+          name: 'TypeError',
+          message: /^gather: argument 1/,
+        });
+      }
+      yield* sleep(0);
+      yield* sleep(0);
+    });
+    assert.equal(started, 0);
+  });
+
+  it('refuses options that are no object', () => {
+    assert.throws(() => gather([], 5 as never), TypeError);
+    assert.throws(() => gather([], null as never), TypeError);
+  });
+
+  it('refuses futures of different loops', () => {
+    const other = new EventLoop();
+    const futures = [new Future(), new Future(other)];
+    assert.throws(() => gather(futures), RangeError);
+    other.close();
+  });
+
+  it('works outside any task', async () => {
+    assert.deepEqual(await gather(after(1, 'a'), sleep(0, 'b')), ['a', 'b']);
+  });
+
+  it('keeps the results of a thousand children in order', async () => {
+    const results = await run(() => gather(Array.from({ length: 1000 }, (_, i) => after(i % 3, i))));
+    assert.deepEqual(results, Array.from({ length: 1000 }, (_, i) => i));
+  });
+
+  it('can be gathered again', () =>
+    withVirtualTime(function* () {
+      const [inner, other] = yield* gather(gather(after(1, 'a'), after(2, 'b')), after(3, 'c'));
+      assert.deepEqual([inner, other], [['a', 'b'], 'c']);
+    }));
+});

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+
+import { createTask, Future, getRunningLoop, isCancelledError, shield, sleep } from 'ringloop';
+import { type ExceptionContext, waitFor } from 'ringloop';
+import { withVirtualTime } from '../support/virtual-time.js';
+
+function* after<T>(ms: number, value: T): Generator<unknown, T, any> {
+  yield* sleep(ms);
+  return value;
+}
+
+describe('shield', () => {
+  it('returns what is inside returns', () =>
+    withVirtualTime(function* () {
+      assert.equal(yield* shield(after(5, 'inside')), 'inside');
+      assert.equal(yield* shield(async () => 'async'), 'async');
+      assert.equal(yield* shield(Promise.resolve('promise')), 'promise');
+    }));
+
+  it('throws what is inside throws', () =>
+    withVirtualTime(function* () {
+      const broken = shield(function* () {
+        yield* sleep(1);
+        throw new RangeError('inside');
+      });
+      try {
+        yield* broken;
+        assert.fail('it should have thrown');
+      } catch (error) {
+        assert.equal((error as Error).message, 'inside');
+      }
+    }));
+
+  it('lets what is inside run on when the waiting task is cancelled', () =>
+    withVirtualTime(function* () {
+      const inner = createTask(after(10, 'saved'));
+      const outer = createTask(function* () {
+        return yield* shield(inner);
+      });
+      yield* sleep(1);
+      outer.cancel();
+      try {
+        yield* outer;
+        assert.fail('it should have thrown');
+      } catch (error) {
+        assert.ok(isCancelledError(error));
+      }
+      assert.equal(inner.done(), false);
+      assert.equal(yield* inner, 'saved');
+    }));
+
+  it('lets it run on in an async function, too', () =>
+    withVirtualTime(async () => {
+      const inner = createTask(after(10, 'saved'));
+      const outer = createTask(async () => await shield(inner));
+      await sleep(1);
+      outer.cancel();
+      await assert.rejects(async () => await outer, { name: 'CancelledError' });
+      assert.equal(await inner, 'saved');
+    }));
+
+  it('is cancelled when what is inside is cancelled by somebody else', () =>
+    withVirtualTime(function* () {
+      const inner = createTask(after(10, 'never'));
+      const outer = shield(inner);
+      getRunningLoop().callLater(1, () => inner.cancel());
+      try {
+        yield* outer;
+        assert.fail('it should have thrown');
+      } catch (error) {
+        assert.ok(isCancelledError(error));
+      }
+      assert.equal(outer.cancelled(), true);
+    }));
+
+  it('returns a future that is done as it is', () => {
+    const done = new Future<number>();
+    done.setResult(1);
+    assert.equal(shield(done), done);
+  });
+
+  it('reports an error from inside that comes when nobody waits any more', () =>
+    withVirtualTime(function* () {
+      const reports: ExceptionContext[] = [];
+      getRunningLoop().setExceptionHandler((report) => void reports.push(report));
+      const outer = shield(function* () {
+        yield* sleep(5);
+        throw new RangeError('too late');
+      });
+      yield* sleep(1);
+      outer.cancel();
+      yield* sleep(10);
+      assert.equal(reports.length, 1);
+      assert.equal(reports[0]!.message, 'RangeError exception in shielded future');
+      assert.equal((reports[0]!.exception as Error).message, 'too late');
+    }));
+
+  it('keeps the result of something slow beyond the time limit on waiting for it', () =>
+    withVirtualTime(function* () {
+      const slow = createTask(after(100, 'slow'));
+      try {
+        yield* waitFor(shield(slow), 10);
+        assert.fail('it should have thrown');
+      } catch (error) {
+        assert.equal((error as Error).name, 'TimeoutError');
+      }
+      assert.equal(getRunningLoop().time(), 10);
+      assert.equal(yield* slow, 'slow');
+    }));
+
+  it('refuses what cannot be awaited', () => {
+    for (const wrong of [5, null, undefined, 'text', {}]) {
+      assert.throws(() => shield(wrong as never), TypeError);
+    }
+  });
+});
