@@ -13,14 +13,11 @@
 #include <sys/timerfd.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/assert.h"
 
 namespace ringloop {
 namespace {
-
-constexpr uint32_t kBatch = 256;
 
 uint32_t ToEpoll(uint8_t interest) {
   return ((interest & kReadable) ? uint32_t{EPOLLIN} : 0u) |
@@ -79,14 +76,13 @@ Status EpollSelector::Remove(int fd) {
 Status EpollSelector::Wait(SelectorEvent* events, uint32_t capacity, int64_t timeout_ns,
                            uint32_t* count) {
   *count = 0;
-  std::array<epoll_event, kBatch> ready;
-  const uint32_t limit = std::min(capacity, kBatch);
-  if (limit == 0) return Status::Ok();
+  if (capacity == 0) return Status::Ok();
+  ready_.resize(std::max<size_t>(ready_.size(), capacity));
   const int found =
-      epoll_wait(epoll_.get(), ready.data(), static_cast<int>(limit), TimeoutMs(timeout_ns));
+      epoll_wait(epoll_.get(), ready_.data(), static_cast<int>(capacity), TimeoutMs(timeout_ns));
   if (found < 0) return errno == EINTR ? Status::Ok() : Status::Failed("epoll_wait", errno);
   for (int i = 0; i < found; i++) {
-    const epoll_event& event = ready[static_cast<size_t>(i)];
+    const epoll_event& event = ready_[static_cast<size_t>(i)];
     const int fd = static_cast<int>(event.data.u64 & UINT32_MAX);
     if (fd == timer_.get()) continue;
     const auto interest = static_cast<uint8_t>(event.data.u64 >> 32);

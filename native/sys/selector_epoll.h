@@ -1,6 +1,10 @@
 // selector_epoll.h -- the seam of selector.h on Linux.
 #pragma once
 
+#include <sys/epoll.h>
+
+#include <vector>
+
 #include "base/unique_fd.h"
 #include "sys/selector.h"
 
@@ -24,6 +28,7 @@ class EpollSelector {
 
   UniqueFd epoll_;
   UniqueFd timer_;
+  std::vector<epoll_event> ready_;  // grows to the largest capacity asked for
   bool timer_armed_ = false;
 };
 

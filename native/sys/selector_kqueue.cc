@@ -18,14 +18,12 @@
 #include <sys/types.h>
 
 #include <algorithm>
-#include <array>
 
 #include "sys/clock.h"
 
 namespace ringloop {
 namespace {
 
-constexpr uint32_t kBatch = 256;
 constexpr uintptr_t kTimerIdent = 1;
 
 }  // namespace
@@ -77,21 +75,20 @@ Status KqueueSelector::Remove(int fd) { return SetInterest(fd, kNone); }
 Status KqueueSelector::Wait(SelectorEvent* events, uint32_t capacity, int64_t timeout_ns,
                             uint32_t* count) {
   *count = 0;
-  std::array<struct kevent, kBatch> ready;
-  const uint32_t limit = std::min(capacity, kBatch);
-  if (limit == 0) return Status::Ok();
+  if (capacity == 0) return Status::Ok();
+  ready_.resize(std::max<size_t>(ready_.size(), capacity));
   timespec timeout{};
   if (timeout_ns >= 0) {
     // macOS refuses more than some years.
     timeout.tv_sec = static_cast<time_t>(std::min<int64_t>(timeout_ns / 1'000'000'000, 86'400));
     timeout.tv_nsec = static_cast<long>(timeout_ns % 1'000'000'000);
   }
-  const int found = kevent(kqueue_.get(), nullptr, 0, ready.data(), static_cast<int>(limit),
+  const int found = kevent(kqueue_.get(), nullptr, 0, ready_.data(), static_cast<int>(capacity),
                            timeout_ns < 0 ? nullptr : &timeout);
   if (found < 0) return errno == EINTR ? Status::Ok() : Status::Failed("kevent", errno);
   Status status = Status::Ok();
   for (int i = 0; i < found; i++) {
-    const struct kevent& event = ready[static_cast<size_t>(i)];
+    const struct kevent& event = ready_[static_cast<size_t>(i)];
     if (event.filter == EVFILT_TIMER) {
       status = ArmTimer(0);
       continue;

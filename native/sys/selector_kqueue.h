@@ -1,6 +1,9 @@
 // selector_kqueue.h -- the seam of selector.h on macOS and the BSDs.
 #pragma once
 
+#include <sys/event.h>
+#include <sys/types.h>
+
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -26,6 +29,7 @@ class KqueueSelector {
   Status SetInterest(int fd, uint8_t interest);
 
   UniqueFd kqueue_;
+  std::vector<struct kevent> ready_;  // grows to the largest capacity asked for
   bool timer_armed_ = false;
 };
 
