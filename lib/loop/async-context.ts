@@ -81,6 +81,8 @@ function installTripwire(): void {
       restore();
       asyncContext.inUse = true;
       asyncContext.polluted = name !== 'run' && !hasFrames;
+      // The next callback must not run before the core has made a new resource.
+      if (asyncContext.polluted) state.loop?.requestDrain();
       return original.apply(this, args);
     };
   });

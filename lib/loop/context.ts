@@ -53,7 +53,8 @@ export class Context {
     this.entered = true;
     holder.context = this;
     try {
-      return this.stores === null ? body() : runWithStores(this.stores, state.task, body);
+      if (this.stores === null) return body();
+      return runWithStores(this.stores, state.loop === null ? taskOfFlow() : state.task, body);
     } finally {
       holder.context = outer;
       this.entered = false;
@@ -67,7 +68,8 @@ interface ContextHolder {
 
 /** The task whose async function runs, when no callback of the loop is on the stack. */
 function holderOfFlow(): ContextHolder | undefined {
-  return state.loop === null ? (taskOfFlow() as ContextHolder | undefined) : undefined;
+  if (state.loop !== null) return undefined;
+  return (taskOfFlow() as ContextHolder | null | undefined) ?? undefined;
 }
 
 function currentContext(): Context | null {

@@ -68,8 +68,13 @@ export class Remotes {
  * @throws TypeError if it is no address
  */
 export function callRemote(address: RemoteAddress): boolean {
-  if (!Number.isInteger(address?.loop) || !Number.isInteger(address?.callback)) {
+  if (!isNumberOfOurs(address?.loop) || !isNumberOfOurs(address?.callback)) {
     throw new TypeError(`callRemote: expected the address of a remote, got ${show(address)}`);
   }
   return coreModule.postRemote(address.loop, address.callback);
+}
+
+/** C++ takes 32 bits: a larger number would become another one. */
+function isNumberOfOurs(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 28;
 }

@@ -105,8 +105,7 @@ export class EventLoop extends Scheduler {
    * @throws RuntimeError if it is running already, or closed
    */
   runForever(): Promise<void> {
-    this.checkOpen();
-    if (this.isRunning()) throw new RuntimeError('This event loop is already running');
+    this.checkIdle();
     const stopped = new Promise<void>((resolve, reject) => {
       this.current = { resolve, reject };
     });
@@ -121,7 +120,7 @@ export class EventLoop extends Scheduler {
    * @returns a promise of its result; it rejects with a RuntimeError if the loop was stopped before
    */
   async runUntilComplete<T>(awaitable: Future<T> | Runnable<T>): Promise<T> {
-    this.checkOpen();
+    this.checkIdle();
     const future = isFuture(awaitable)
       ? (awaitable as Future<T>)
       : (this.createTask(awaitable) as Task<T>);
@@ -141,6 +140,11 @@ export class EventLoop extends Scheduler {
     }
     if (!future.done()) throw new RuntimeError('Event loop stopped before Future completed.');
     return future.result();
+  }
+
+  private checkIdle(): void {
+    this.checkOpen();
+    if (this.isRunning()) throw new RuntimeError('This event loop is already running');
   }
 
   /**

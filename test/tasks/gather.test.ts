@@ -128,20 +128,40 @@ describe('gather', () => {
       assert.equal(yield* other, 'other');
     }));
 
-  it('cancels every child when it is cancelled, and waits for them', () =>
+  function* cleanUp(seen: string[], name: string, ms: number): Generator<unknown, void, any> {
+    try {
+      yield* sleep(1000);
+    } catch (error) {
+      yield* sleep(ms);
+      seen.push(`${name} ${(error as CancelledError).reason} at ${getRunningLoop().time()}`);
+      throw error;
+    }
+  }
+
+  it('cancels every child when it is cancelled, and throws when the first one has ended', () =>
     withVirtualTime(function* () {
       const seen: string[] = [];
-      function* child(name: string, cleanupMs: number): Generator<unknown, void, any> {
-        try {
-          yield* sleep(1000);
-        } catch (error) {
-          yield* sleep(cleanupMs);
-          seen.push(`${name} ${(error as CancelledError).reason} at ${getRunningLoop().time()}`);
-          throw error;
-        }
-      }
       const waiting = createTask(function* () {
-        yield* gather(child('a', 5), child('b', 10));
+        yield* gather(cleanUp(seen, 'a', 5), cleanUp(seen, 'b', 10));
+      });
+      yield* sleep(1);
+      waiting.cancel('shutdown');
+      try {
+        yield* waiting;
+        assert.fail('it should have thrown');
+      } catch (error) {
+        assert.ok(isCancelledError(error));
+      }
+      assert.deepEqual(seen, ['a shutdown at 6']);
+      yield* sleep(10);
+      assert.deepEqual(seen, ['a shutdown at 6', 'b shutdown at 11']);
+    }));
+
+  it('waits for every child when it is cancelled with returnExceptions, and throws too', () =>
+    withVirtualTime(function* () {
+      const seen: string[] = [];
+      const waiting = createTask(function* () {
+        yield* gather([cleanUp(seen, 'a', 5), cleanUp(seen, 'b', 10)], { returnExceptions: true });
       });
       yield* sleep(1);
       waiting.cancel('shutdown');
