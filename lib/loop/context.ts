@@ -84,6 +84,12 @@ function enterableContext(): Context {
 
 /** @internal The snapshot for a callback or task that is scheduled now. */
 export function captureContext(): Context | null {
+  // By far the most common case, kept small so that it becomes part of the caller.
+  if (state.loop !== null && state.context === null && !asyncContext.inUse) return null;
+  return captureSomething();
+}
+
+function captureSomething(): Context | null {
   if (state.loop === null && !asyncContext.inUse) probeStores();
   const current = currentContext();
   const variables = current === null ? null : current.variables;

@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 import { layout } from '../core/native.js';
 import { isExit, show } from '../errors.js';
 import type { ExceptionContext, ExceptionHandler } from '../types.js';
-import { asyncContext, runWithStores } from './async-context.js';
+import { runWithStores } from './async-context.js';
 import { type Context, captureContext, storesOf } from './context.js';
 import { Dispatcher, type SchedulerOptions } from './dispatcher.js';
 import { reportException } from './exception-report.js';
@@ -64,7 +64,7 @@ export abstract class Scheduler extends Dispatcher {
     if (this.closed || typeof callback !== 'function') this.refuse('callSoon', callback);
     // biome-ignore lint/complexity/noArguments: a rest parameter would be an array for each call
     const args = arguments.length > 1 ? Array.prototype.slice.call(arguments, 1) : null;
-    const handle = new Handle(callback, args, this.contextNow());
+    const handle = new Handle(callback, args, captureContext());
     this.enqueue(KIND_HANDLE, handle);
     return handle;
   }
@@ -104,7 +104,7 @@ export abstract class Scheduler extends Dispatcher {
     // biome-ignore lint/complexity/noArguments: as in callSoon
     const args = arguments.length > 2 ? Array.prototype.slice.call(arguments, 2) : null;
     const deadlineMs = this.time() + delayMs;
-    const handle = new TimerHandle(callback, args, this.contextNow(), deadlineMs, this);
+    const handle = new TimerHandle(callback, args, captureContext(), deadlineMs, this);
     this.armTimer(handle, deadlineMs);
     return handle;
   }
@@ -116,7 +116,7 @@ export abstract class Scheduler extends Dispatcher {
   callAt(whenMs: number, callback: Callback, ...args: unknown[]): TimerHandle {
     this.checkCallback('callAt', callback);
     checkTime('callAt', 'time', whenMs);
-    const handle = new TimerHandle(callback, nonEmpty(args), this.contextNow(), whenMs, this);
+    const handle = new TimerHandle(callback, nonEmpty(args), captureContext(), whenMs, this);
     this.armTimer(handle, whenMs);
     return handle;
   }
@@ -175,7 +175,7 @@ export abstract class Scheduler extends Dispatcher {
    */
   createRemote(callback: Callback): import('./remote.js').Remote {
     this.checkCallback('createRemote', callback);
-    return this.remotes.create(callback, this.contextNow());
+    return this.remotes.create(callback, captureContext());
   }
 
   // ---- errors -----------------------------------------------------------------------------------
@@ -273,12 +273,6 @@ export abstract class Scheduler extends Dispatcher {
 
   // ---- inside -----------------------------------------------------------------------------------
 
-  private contextNow(): Context | null {
-    return state.loop !== null && state.context === null && !asyncContext.inUse
-      ? null
-      : captureContext();
-  }
-
   private watch(
     name: string,
     fd: number,
@@ -287,7 +281,7 @@ export abstract class Scheduler extends Dispatcher {
     args: unknown[],
   ): Handle {
     this.checkCallback(name, callback);
-    const context = this.contextNow();
+    const context = captureContext();
     const handle = this.watchers.add(name, fd, direction, callback, nonEmpty(args), context);
     this.wake();
     return handle;

@@ -349,8 +349,9 @@ export class Task<T = unknown> extends Future<T> {
   private advance(throwing: boolean, value: unknown): void {
     const { loop: outerLoop, task: outerTask, context: outerContext } = state;
     const coroutine = this.coroutine!;
-    const began = this.loop.debug ? performance.now() : 0;
-    state.loop = this.loop;
+    const { loop } = this;
+    const began = loop.debug ? performance.now() : 0;
+    state.loop = loop;
     state.task = this;
     state.context = this.context;
     let result: IteratorResult<unknown, T>;
@@ -367,7 +368,7 @@ export class Task<T = unknown> extends Future<T> {
     state.loop = outerLoop;
     state.task = outerTask;
     state.context = outerContext;
-    if (this.loop.debug) this.loop.reportSlow(began, String(this));
+    if (loop.debug) loop.reportSlow(began, String(this));
     if (failed) this.finishWithError(result.value);
     else if (result.done) this.finishWithResult(result.value);
     else if (result === PROMISE_DECIDES) return;
