@@ -106,6 +106,15 @@ export function storesOf(context: Context | null): AsyncResource | null {
   return asyncContext.inUse && !hasFrames ? captureStores() : null;
 }
 
+const CONTEXT = Symbol.for('ringloop.Context');
+Object.defineProperty(Context.prototype, CONTEXT, { value: true });
+
+/** @internal @throws TypeError if `value` is no Context, of this or another copy of ringloop */
+export function checkContext(name: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null && CONTEXT in value) return;
+  throw new TypeError(`${name}: context must be a Context, got ${show(value)}`);
+}
+
 /**
  * A snapshot of the current context. What is set later does not show in it.
  *

@@ -22,7 +22,7 @@ import { performance } from 'node:perf_hooks';
 
 import type { Core } from '../core/core.js';
 import { coreModule, layout } from '../core/native.js';
-import { RuntimeError } from '../errors.js';
+import { RuntimeError, show } from '../errors.js';
 import type { Clock } from '../types.js';
 import { asyncContext } from './async-context.js';
 import type { Handle } from './handle.js';
@@ -67,6 +67,8 @@ const BUDGET_MS = 1;
 /** Callbacks between two looks at the clock and the selector. An iteration counts for some. */
 const TURN_INTERVAL = 256;
 const ITERATION_WEIGHT = 8;
+/** Callbacks before the first look at the time budget; doubled as long as they are quick. */
+const CLOCK_CHECK_MIN = 4;
 /** Room for calls from other threads, kept free in the ready queue. */
 const REMOTE_ROOM = 64;
 const VERDICT_IDLE = layout.verdictIdle;
@@ -113,6 +115,7 @@ export abstract class Dispatcher {
   private lastClockCheckMs = -Infinity;
 
   constructor({ clock }: SchedulerOptions) {
+    if (clock !== undefined) checkClock(clock);
     const header = new ArrayBuffer(layout.headerBytes);
     this.words = new Uint32Array(header);
     this.doubles = new Float64Array(header);
@@ -127,7 +130,7 @@ export abstract class Dispatcher {
     });
     this.ready.attach(this.core);
     this.timers.attach(this.core);
-    this.watchers = new Watchers(this.core, this.words);
+    this.watchers = new Watchers(this.core, this.words, () => this.wake());
     this.remotes = new Remotes(this.core, this.words);
   }
 
@@ -288,7 +291,9 @@ export abstract class Dispatcher {
     this.sinceTurn = TURN_INTERVAL;
     this.lastClockCheckMs = now();
     this.budgetEndMs = this.lastClockCheckMs + BUDGET_MS;
-    this.untilClockCheck = this.clockCheckInterval;
+    // Small at first: the callbacks may have become slow since the last time.
+    this.clockCheckInterval = CLOCK_CHECK_MIN;
+    this.untilClockCheck = CLOCK_CHECK_MIN;
   }
 
   private runIterations(): number {
@@ -411,8 +416,9 @@ export abstract class Dispatcher {
   private budgetIsUsedUp(): boolean {
     const time = now();
     const tookMs = time - this.lastClockCheckMs;
-    if (tookMs < 0.05) this.clockCheckInterval = Math.min(this.clockCheckInterval * 2, 256);
-    else if (tookMs > 0.2) this.clockCheckInterval = Math.max(this.clockCheckInterval >> 2, 1);
+    if (tookMs < 0.05) {
+      this.clockCheckInterval = Math.min(this.clockCheckInterval * 2, TURN_INTERVAL);
+    } else if (tookMs > 0.2) this.clockCheckInterval = 1;
     this.lastClockCheckMs = time;
     this.untilClockCheck = this.clockCheckInterval;
     return time >= this.budgetEndMs;
@@ -426,4 +432,9 @@ export abstract class Dispatcher {
     this.awake = true;
     this.stopped(error);
   }
+}
+
+function checkClock(clock: Clock): void {
+  if (typeof clock?.now === 'function' && typeof clock.select === 'function') return;
+  throw new TypeError(`clock must have now() and select(timeout), got ${show(clock)}`);
 }

@@ -8,7 +8,7 @@ import { layout } from '../core/native.js';
 import { isExit, show } from '../errors.js';
 import type { ExceptionContext, ExceptionHandler } from '../types.js';
 import { runWithStores } from './async-context.js';
-import { type Context, captureContext, storesOf } from './context.js';
+import { type Context, captureContext, checkContext, storesOf } from './context.js';
 import { Dispatcher, type SchedulerOptions } from './dispatcher.js';
 import { reportException } from './exception-report.js';
 import { type Callback, Handle, TimerHandle } from './handle.js';
@@ -42,10 +42,23 @@ export abstract class Scheduler extends Dispatcher {
   /** Reports slow callbacks and remembers where tasks were created. */
   debug: boolean;
   private exceptionHandler: ExceptionHandler | null = null;
+  private debugRuns = 0;
+  private debugBefore = false;
 
   constructor(options: SchedulerOptions = {}) {
     super(options);
     this.debug = options.debug ?? process.env['RINGLOOP_DEBUG'] === '1';
+  }
+
+  /** @internal Debug mode for one run(): it lasts as long as the last of them. */
+  enterDebug(): void {
+    if (this.debugRuns++ === 0) this.debugBefore = this.debug;
+    this.debug = true;
+  }
+
+  /** @internal */
+  leaveDebug(): void {
+    if (--this.debugRuns === 0) this.debug = this.debugBefore;
   }
 
   // ---- time and callbacks -----------------------------------------------------------------------
@@ -71,6 +84,7 @@ export abstract class Scheduler extends Dispatcher {
 
   /** As `callSoon`, in a given context. Counterpart: `call_soon(..., context=context)`. */
   callSoonIn(context: Context, callback: Callback, ...args: unknown[]): Handle {
+    checkContext('callSoonIn', context);
     this.checkCallback('callSoonIn', callback);
     const handle = new Handle(callback, args, context);
     this.enqueue(KIND_HANDLE, handle);
@@ -123,6 +137,7 @@ export abstract class Scheduler extends Dispatcher {
 
   /** As `callAt`, in a given context. */
   callAtIn(context: Context, whenMs: number, callback: Callback, ...args: unknown[]): TimerHandle {
+    checkContext('callAtIn', context);
     this.checkCallback('callAtIn', callback);
     checkTime('callAtIn', 'time', whenMs);
     const handle = new TimerHandle(callback, nonEmpty(args), context, whenMs, this);

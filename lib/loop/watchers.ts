@@ -52,8 +52,11 @@ export class WatchHandle extends Handle {
   }
 }
 
+/** What fits into a record of the ready ring; no system has as many. */
+const FD_MAX = 2 ** 28 - 1;
+
 function checkFd(name: string, fd: unknown): number {
-  if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) {
+  if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0 || fd > FD_MAX) {
     throw new TypeError(`${name}: fd must be a non-negative integer, got ${show(fd)}`);
   }
   return fd;
@@ -65,6 +68,8 @@ export class Watchers {
   constructor(
     private readonly core: Core,
     private readonly header: Uint32Array,
+    /** Wakes the loop: what it waits for, or what keeps the process alive, is different now. */
+    private readonly changed: () => void,
   ) {}
 
   /** How many fds are watched. */
@@ -118,12 +123,14 @@ export class Watchers {
     this.drop(handle);
     if (watcher.reader === null && watcher.writer === null) this.byFd.delete(fd);
     this.core.watch(fd, interestOf(watcher));
+    this.changed();
   }
 
   setReferenced(handle: WatchHandle, referenced: boolean): void {
     if (handle.referenced === referenced || handle.cancelled()) return;
     handle.referenced = referenced;
     this.header[layout.referenceCount]! += referenced ? 1 : -1;
+    this.changed();
   }
 
   clear(): void {

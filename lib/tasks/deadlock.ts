@@ -27,6 +27,7 @@ function onBeforeExit(): void {
     );
   }
   pending.clear();
+  process.off('beforeExit', onBeforeExit);
 }
 
 /** @internal From now on `reject` is called if the process runs dry, until `over()`. */

@@ -121,6 +121,9 @@ export class EventLoop extends Scheduler {
    */
   async runUntilComplete<T>(awaitable: Future<T> | Runnable<T>): Promise<T> {
     this.checkIdle();
+    if (isFuture(awaitable) && awaitable.loop !== this) {
+      throw new RangeError('runUntilComplete: the future belongs to a different loop');
+    }
     const future = isFuture(awaitable)
       ? (awaitable as Future<T>)
       : (this.createTask(awaitable) as Task<T>);

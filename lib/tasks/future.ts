@@ -13,7 +13,7 @@
  */
 import { InvalidStateError, makeCancelledError, RuntimeError, show } from '../errors.js';
 import type { Context } from '../loop/context.js';
-import { captureContext } from '../loop/context.js';
+import { captureContext, checkContext } from '../loop/context.js';
 import type { Listener, Steppable } from '../loop/dispatcher.js';
 import type { Yieldable } from '../types.js';
 import { currentLoop } from './current-loop.js';
@@ -173,7 +173,9 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
     if (typeof callback !== 'function') {
       throw new TypeError(`addDoneCallback: expected a function, got ${show(callback)}`);
     }
-    this.addListener(new DoneCallback(callback, options?.context ?? captureContext()));
+    const context = options?.context;
+    if (context !== undefined) checkContext('addDoneCallback', context);
+    this.addListener(new DoneCallback(callback, context ?? captureContext()));
   }
 
   /** Removes every registration of a callback that has not been queued. Returns how many. */
@@ -239,7 +241,8 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
 
   /** @internal Settles with an error, and has it reported if nobody ever looks. */
   fail(error: unknown): void {
-    const waited = this.waiters !== null;
+    // A waiting task always takes the error; a listener may look away.
+    const waited = (this.status & ONE_STEPPER) !== 0;
     this.settle(FAILED, error);
     if (waited) return;
     this.status |= UNRETRIEVED;

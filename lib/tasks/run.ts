@@ -14,6 +14,7 @@
  */
 import type { DeadlockError } from '../errors.js';
 import type { Awaited, Runnable } from '../types.js';
+import { checkSignal } from './check-signal.js';
 import { isYieldable, notRunnable } from './coroutine.js';
 import { threadLoop } from './current-loop.js';
 import { expectProgress } from './deadlock.js';
@@ -62,10 +63,10 @@ export async function run<R extends Runnable<any>>(
   if (typeof main !== 'function' && !isYieldable(main)) {
     throw new TypeError(`run: ${notRunnable(main)}`);
   }
-  const { signal, name = 'main', debug } = options;
+  const { signal, name = 'main', debug = false } = options;
+  checkSignal('run', signal);
   const loop = threadLoop();
-  const debugBefore = loop.debug;
-  if (debug !== undefined) loop.debug = debug;
+  if (debug) loop.enterDebug();
   const scope = new Scope();
   loop.scopes.add(scope);
   const task = new Task<Awaited<R>>(main as Runnable<Awaited<R>>, loop, scope, { name });
@@ -77,7 +78,7 @@ export async function run<R extends Runnable<any>>(
   } finally {
     signal?.removeEventListener('abort', abort);
     loop.scopes.delete(scope);
-    loop.debug = debugBefore;
+    if (debug) loop.leaveDebug();
   }
 }
 

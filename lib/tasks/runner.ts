@@ -8,7 +8,6 @@ import { RuntimeError } from '../errors.js';
 import { type Context, copyContext } from '../loop/context.js';
 import type { Clock, Runnable } from '../types.js';
 import { isYieldable, notRunnable } from './coroutine.js';
-import { runningLoop } from './current-loop.js';
 import { allTasks } from './current-task.js';
 import { EventLoop } from './event-loop.js';
 import { cancelAll, reportFailures, reportUnretrieved } from './shutdown.js';
@@ -49,7 +48,7 @@ export class Runner {
     if (typeof main !== 'function' && !isYieldable(main)) {
       throw new TypeError(`Runner.run: ${notRunnable(main)}`);
     }
-    if (this.loop !== null && runningLoop() === this.loop) {
+    if (this.loop?.isRunning()) {
       throw new RuntimeError('Runner.run() cannot be called from a running event loop');
     }
     const loop = this.getLoop();

@@ -11,6 +11,7 @@ import type { Steppable } from '../loop/dispatcher.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { TimerEntry } from '../loop/timer-table.js';
 import type { Yieldable } from '../types.js';
+import { checkSignal } from './check-signal.js';
 import { Coroutine } from './coroutine.js';
 import { Future } from './future.js';
 import { FINISHED, FUTURE_BRAND, RESUMED } from './future-status.js';
@@ -125,6 +126,7 @@ export function sleep<T>(delayMs: number, result?: T, options?: SleepOptions): Y
   if (typeof delayMs !== 'number' || Number.isNaN(delayMs)) {
     throw new TypeError(`sleep: delay must be a number of milliseconds, got ${show(delayMs)}`);
   }
+  checkSignal('sleep', options?.signal);
   if (delayMs <= 0 && result === undefined && options === undefined) {
     return YIELD_ONCE as Yieldable<T>;
   }

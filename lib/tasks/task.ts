@@ -29,7 +29,7 @@ import {
   runInTask,
   runWithStores,
 } from '../loop/async-context.js';
-import { Context, captureContext, storesOf } from '../loop/context.js';
+import { Context, captureContext, checkContext, storesOf } from '../loop/context.js';
 import { state } from '../loop/state.js';
 import type { Awaitable, GeneratorCoroutine, Runnable, Yieldable } from '../types.js';
 import { coroutineOf, generatorOf, isThenable, isYieldable, notAwaitable } from './coroutine.js';
@@ -118,6 +118,7 @@ export class Task<T = unknown> extends Future<T> {
       this.context = captureContext();
     } else {
       this.label = options.name === undefined ? ++state.lastTaskNumber : String(options.name);
+      if (options.context !== undefined) checkContext('createTask', options.context);
       this.context = options.context ?? captureContext();
     }
     if (loop.debug) this.needExtra().createdAt = new Error().stack?.replace(/^Error\n/, '');

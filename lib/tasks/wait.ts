@@ -1,6 +1,7 @@
 /** wait: until some of several futures are done, without cancelling anything. */
 import { show } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
+import { checkSignal } from './check-signal.js';
 import { Coroutine } from './coroutine.js';
 import { currentLoop } from './current-loop.js';
 import { Future, isFuture } from './future.js';
@@ -75,6 +76,7 @@ export function wait<F extends Future<any>>(
     throw new RangeError(`Invalid returnWhen value: ${show(returnWhen)}`);
   }
   checkTimeout('wait', timeout);
+  checkSignal('wait', options.signal);
   return new Coroutine(waitSteps(distinct, timeout, returnWhen, options.signal));
 }
 
