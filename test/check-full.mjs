@@ -54,10 +54,11 @@ const CHECKS = {
   lint: () => command('npm run -s lint'),
   test: () => command('npm test'),
   'workers, a thousand': () =>
-    command("RINGLOOP_HEAVY=1 npx mocha --no-config --expose-gc '.build/test/faults/workers.test.js'"),
+    command(
+      "RINGLOOP_HEAVY=1 npx mocha --no-config --expose-gc '.build/test/faults/workers.test.js'",
+    ),
   conformance: () => command('npm run -s conformance -- --seeds 1-2000'),
-  'conformance, async functions': () =>
-    command('npm run -s conformance -- --seeds 1-2000 --async'),
+  'conformance, async functions': () => command('npm run -s conformance -- --seeds 1-2000 --async'),
   'native debug': () => nativePreset('debug'),
   'native release': () => nativePreset('release'),
   'native asan': () => nativePreset('asan'),

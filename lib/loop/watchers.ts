@@ -56,7 +56,7 @@ export class WatchHandle extends Handle {
 const FD_MAX = 2 ** 28 - 1;
 
 function checkFd(name: string, fd: unknown): number {
-  if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0 || fd > FD_MAX) {
+  if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) {
     throw new TypeError(`${name}: fd must be a non-negative integer, got ${show(fd)}`);
   }
   return fd;
@@ -85,7 +85,9 @@ export class Watchers {
     args: unknown[] | null,
     context: Context | null,
   ): WatchHandle {
-    checkFd(name, fd);
+    if (checkFd(name, fd) > FD_MAX) {
+      throw new TypeError(`${name}: ${fd} is too large for a file descriptor`);
+    }
     const watcher = this.byFd.get(fd) ?? { reader: null, writer: null };
     const before = watcher[direction];
     const handle = new WatchHandle(callback, args, context, this, fd, direction);

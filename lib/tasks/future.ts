@@ -243,6 +243,8 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
   fail(error: unknown): void {
     // A waiting task always takes the error; a listener may look away.
     const waited = (this.status & ONE_STEPPER) !== 0;
+    // Until its stack is made text, V8 keeps whoever was on it: this very task among them.
+    if (this.waiters === null) void (error as Error | undefined)?.stack;
     this.settle(FAILED, error);
     if (waited) return;
     this.status |= UNRETRIEVED;

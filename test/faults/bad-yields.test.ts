@@ -60,8 +60,14 @@ describe('a coroutine that yields what it must not', () => {
     assert.equal((await yielding(() => true)).message, 'Task got bad yield: true');
     assert.equal((await yielding(() => 5n)).message, 'Task got bad yield: 5');
     assert.match((await yielding(() => Symbol('s'))).message, /^Task got bad yield: Symbol\(s\)/);
-    assert.match((await yielding(() => ({}))).message, /^Task got bad yield: an instance of Object/);
-    assert.match((await yielding(() => Object.create(null))).message, /^Task got bad yield: an object/);
+    assert.match(
+      (await yielding(() => ({}))).message,
+      /^Task got bad yield: an instance of Object/,
+    );
+    assert.match(
+      (await yielding(() => Object.create(null))).message,
+      /^Task got bad yield: an object/,
+    );
     assert.match((await yielding(() => () => {})).message, /^Task got bad yield: function/);
     assert.match((await yielding(() => [])).message, /^Task got bad yield: an instance of Array/);
   });

@@ -57,7 +57,9 @@ describe('a storm of callSoon', () => {
   });
 
   it('does not starve timers of the loop itself', async () => {
-    const ms = await takes(() => duringStorm(() => new Promise((resolve) => loop.callLater(2, resolve))));
+    const ms = await takes(() =>
+      duringStorm(() => new Promise((resolve) => loop.callLater(2, resolve))),
+    );
     assert.ok(ms >= 2 && ms < SOON_MS, `${ms} ms`);
   });
 

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
-
-import { createTask, currentTask, EventLoop, Future, gather, getRunningLoop } from 'ringloop';
-import { RuntimeError, run, shield, sleep, type Task, waitFor } from 'ringloop';
+import {
+  createTask,
+  currentTask,
+  EventLoop,
+  Future,
+  gather,
+  getRunningLoop,
+  RuntimeError,
+  run,
+  shield,
+  sleep,
+  type Task,
+  waitFor,
+} from 'ringloop';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 function* errorOf(coroutine: Iterable<unknown>): Generator<unknown, any, any> {
@@ -52,7 +63,10 @@ describe('a generator that two tasks use at once', () => {
       const tasks = [createTask(shared), createTask(shared)];
       getRunningLoop().callLater(5, () => future.setResult());
       yield* gather(tasks, { returnExceptions: true });
-      assert.deepEqual(tasks.map((task) => task.done()), [true, true]);
+      assert.deepEqual(
+        tasks.map((task) => task.done()),
+        [true, true],
+      );
     }));
 
   function* sleepTwice(): Generator<unknown, void, any> {
@@ -170,7 +184,10 @@ describe('a future of another loop', () => {
       const mismatch = /attached to a different loop/;
       assert.match((yield* errorOf(waitFor(future, 5))).message, mismatch);
       assert.match((yield* errorOf(shield(future))).message, mismatch);
-      assert.throws(() => gather(future, sleep(1)), { name: 'RangeError', message: /different loop/ });
+      assert.throws(() => gather(future, sleep(1)), {
+        name: 'RangeError',
+        message: /different loop/,
+      });
       assert.equal(getRunningLoop().statistics().timers, 0);
       future.cancel();
     });

@@ -1,8 +1,6 @@
 /** Two copies of the package in one thread, as npm may install them. */
 import assert from 'node:assert/strict';
-
-import { runBareProgram } from '../support/capture.js';
-import { CHECKOUT, RINGLOOP } from '../support/capture.js';
+import { CHECKOUT, RINGLOOP, runBareProgram } from '../support/capture.js';
 
 /** Runs the body of an async function with two copies of ringloop, `first` and `second`. */
 async function withTwoCopies(body: string): Promise<unknown> {

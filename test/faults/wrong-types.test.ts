@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
-
-import { copyContext, createTask, Event, EventLoop, getEventLoop, sleep, Timeout } from 'ringloop';
-import { timeout, waitFor } from 'ringloop';
+import {
+  copyContext,
+  createTask,
+  Event,
+  EventLoop,
+  getEventLoop,
+  sleep,
+  Timeout,
+  timeout,
+  waitFor,
+} from 'ringloop';
 
 const loop = getEventLoop();
 const nothing = (): void => {};
@@ -11,11 +19,14 @@ const NO_NUMBER = [NaN, '5', undefined, null, {}, 5n, new Date(5)];
 /** Every one of `values` makes `call` throw a TypeError that begins with the name of the function. */
 function refuses(name: string, values: readonly unknown[], call: (value: never) => unknown): void {
   for (const value of values) {
-    assert.throws(() => call(value as never), (error: Error) => {
-      assert.ok(error instanceof TypeError, `${name}(${String(value)}): ${error}`);
-      assert.match(error.message, new RegExp(`^${name}: `));
-      return true;
-    });
+    assert.throws(
+      () => call(value as never),
+      (error: Error) => {
+        assert.ok(error instanceof TypeError, `${name}(${String(value)}): ${error}`);
+        assert.match(error.message, new RegExp(`^${name}: `));
+        return true;
+      },
+    );
   }
 }
 
@@ -80,10 +91,13 @@ describe('file descriptors of the wrong type', () => {
 
   it('are not taken for others when they are too large for a descriptor', () => {
     for (const fd of [2 ** 28, 2 ** 31, 2 ** 32, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER]) {
-      assert.throws(() => loop.addReader(fd, nothing), (error: NodeJS.ErrnoException) => {
-        assert.ok(error instanceof TypeError || error.code === 'EBADF', `${fd}: ${error}`);
-        return true;
-      });
+      assert.throws(
+        () => loop.addReader(fd, nothing),
+        (error: NodeJS.ErrnoException) => {
+          assert.ok(error instanceof TypeError || error.code === 'EBADF', `${fd}: ${error}`);
+          return true;
+        },
+      );
       assert.equal(loop.removeReader(fd), false);
     }
     assert.equal(loop.statistics().watchers, 0);

@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
-
-import { callRemote, createTask, eagerTaskFactory, Future, gather, getEventLoop } from 'ringloop';
-import { getRunningLoop, run, sleep, taskGroup, timeout, until } from 'ringloop';
+import {
+  callRemote,
+  createTask,
+  eagerTaskFactory,
+  Future,
+  gather,
+  getEventLoop,
+  getRunningLoop,
+  run,
+  sleep,
+  taskGroup,
+  timeout,
+  until,
+} from 'ringloop';
 import { RINGLOOP, runBareProgram, turnOfNode } from '../support/capture.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 import { withPipe } from './pipe.js';
@@ -27,7 +38,9 @@ describe('AsyncLocalStorage in callbacks', () => {
 
   it('has the store of whoever called callLater or callAt', async () => {
     const later = storage.run('A', () => storeIn((callback) => loop.callLater(1, callback)));
-    const at = storage.run('B', () => storeIn((callback) => loop.callAt(loop.time() + 1, callback)));
+    const at = storage.run('B', () =>
+      storeIn((callback) => loop.callAt(loop.time() + 1, callback)),
+    );
     assert.deepEqual(await Promise.all([later, at]), ['A', 'B']);
   });
 

@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
-
-import { Context, ContextVar, copyContext, createTask, currentTask, Future } from 'ringloop';
-import { gather, getEventLoop, getRunningLoop, run, sleep, Token } from 'ringloop';
+import {
+  Context,
+  ContextVar,
+  copyContext,
+  createTask,
+  currentTask,
+  Future,
+  gather,
+  getEventLoop,
+  getRunningLoop,
+  run,
+  sleep,
+  Token,
+} from 'ringloop';
 import { turnOfNode } from '../support/capture.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
@@ -13,7 +24,10 @@ describe('ContextVar', () => {
   });
 
   it('throws a ReferenceError that names it where there is neither value nor default', () => {
-    assert.throws(() => new ContextVar('color').get(), { name: 'ReferenceError', message: /color/ });
+    assert.throws(() => new ContextVar('color').get(), {
+      name: 'ReferenceError',
+      message: /color/,
+    });
   });
 
   it('keeps its name', () => {
@@ -42,10 +56,7 @@ describe('ContextVar', () => {
       const token = color.set('red');
       assert.throws(() => shape.reset(token as never), /created by a different ContextVar/);
       const inside = copyContext();
-      assert.throws(
-        () => inside.run(() => color.reset(token)),
-        /created in a different Context/,
-      );
+      assert.throws(() => inside.run(() => color.reset(token)), /created in a different Context/);
       color.reset(token);
     }));
 
@@ -63,7 +74,10 @@ describe('copyContext', () => {
       const snapshot = copyContext();
       color.set('blue');
       assert.ok(snapshot instanceof Context);
-      assert.equal(snapshot.run(() => color.get()), 'red');
+      assert.equal(
+        snapshot.run(() => color.get()),
+        'red',
+      );
       assert.equal(color.get(), 'blue');
     }));
 
@@ -72,7 +86,10 @@ describe('copyContext', () => {
     const context = copyContext();
     context.run(() => color.set('inside'));
     assert.equal(color.get(), 'none');
-    assert.equal(context.run(() => color.get()), 'inside');
+    assert.equal(
+      context.run(() => color.get()),
+      'inside',
+    );
   });
 
   it('is entered in an async function as elsewhere, before and after its awaits', () =>
@@ -81,11 +98,20 @@ describe('copyContext', () => {
       const seen: string[] = [];
       const context = copyContext();
       context.run(() => color.set('inside'));
-      seen.push(color.get(), context.run(() => color.get()));
+      seen.push(
+        color.get(),
+        context.run(() => color.get()),
+      );
       await sleep(1);
-      seen.push(color.get(), context.run(() => color.get()));
+      seen.push(
+        color.get(),
+        context.run(() => color.get()),
+      );
       context.run(() => color.set('inside, later'));
-      seen.push(color.get(), context.run(() => color.get()));
+      seen.push(
+        color.get(),
+        context.run(() => color.get()),
+      );
       assert.deepEqual(seen, ['none', 'inside', 'none', 'inside', 'none', 'inside, later']);
     }));
 
@@ -107,7 +133,10 @@ describe('copyContext', () => {
     await run(async () => sleep(0));
     const context = new AsyncLocalStorage<number>().run(1, copyContext);
     context.run(() => color.set('inside'));
-    assert.equal(context.run(() => color.get()), 'inside');
+    assert.equal(
+      context.run(() => color.get()),
+      'inside',
+    );
     assert.equal(color.get(), 'none');
   });
 
@@ -115,7 +144,10 @@ describe('copyContext', () => {
     const context = copyContext();
     const enter = (): unknown => context.run(() => context.run(() => 1));
     assert.throws(enter, { name: 'RuntimeError', message: /already entered/ });
-    assert.equal(context.run(() => 2), 2);
+    assert.equal(
+      context.run(() => 2),
+      2,
+    );
   });
 
   it('is left when the body throws', () => {
@@ -124,7 +156,10 @@ describe('copyContext', () => {
       throw new RangeError('inside');
     };
     assert.throws(() => context.run(fail), RangeError);
-    assert.equal(context.run(() => 1), 1);
+    assert.equal(
+      context.run(() => 1),
+      1,
+    );
   });
 });
 
@@ -199,7 +234,10 @@ describe('context variables in tasks', () => {
       };
       yield* createTask(write, { context });
       assert.equal(color.get(), 'none');
-      assert.equal(context.run(() => color.get()), 'written by the task');
+      assert.equal(
+        context.run(() => color.get()),
+        'written by the task',
+      );
     }));
 
   it('can be read through getContext() of the task', () =>
@@ -207,7 +245,10 @@ describe('context variables in tasks', () => {
       const color = new ContextVar('color', { defaultValue: 'none' });
       color.set('red');
       const child = createTask(() => sleep(1));
-      assert.equal(child.getContext().run(() => color.get()), 'red');
+      assert.equal(
+        child.getContext().run(() => color.get()),
+        'red',
+      );
       yield* child;
     }));
 

@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
-
-import { copyContext, ContextVar, EventLoop, Future, getEventLoop, getRunningLoop } from 'ringloop';
-import { createTask, RuntimeError, SystemExit, sleep } from 'ringloop';
+import {
+  ContextVar,
+  copyContext,
+  createTask,
+  EventLoop,
+  Future,
+  getEventLoop,
+  getRunningLoop,
+  RuntimeError,
+  SystemExit,
+  sleep,
+} from 'ringloop';
 import { turnOfNode, withConsole } from '../support/capture.js';
 import { JumpingClock, withVirtualTime } from '../support/virtual-time.js';
 
@@ -129,7 +138,10 @@ describe('EventLoop.callSoon', () => {
       const check = (): void => void (next === 2 ** 13 - 1 ? resolve() : loop.callSoon(check));
       check();
     });
-    assert.deepEqual(seen, [...seen].sort((a, b) => a - b));
+    assert.deepEqual(
+      seen,
+      [...seen].sort((a, b) => a - b),
+    );
   });
 });
 
@@ -242,10 +254,13 @@ describe('a new EventLoop', () => {
 describe('EventLoop.runUntilComplete', () => {
   it('returns what the coroutine returns', () =>
     withLoop(async (loop) => {
-      assert.equal(await loop.runUntilComplete(function* () {
-        yield* sleep(0);
-        return 'done';
-      }), 'done');
+      assert.equal(
+        await loop.runUntilComplete(function* () {
+          yield* sleep(0);
+          return 'done';
+        }),
+        'done',
+      );
     }));
 
   it('waits for a future that exists already', () =>
@@ -316,7 +331,10 @@ describe('EventLoop.close', () => {
     assert.throws(() => loop.createRemote(nothing), CLOSED);
     assert.throws(() => loop.createTask(function* () {}), CLOSED);
     assert.throws(() => loop.runForever(), CLOSED);
-    await assert.rejects(loop.runUntilComplete(function* () {}), CLOSED);
+    await assert.rejects(
+      loop.runUntilComplete(function* () {}),
+      CLOSED,
+    );
   });
 
   it('lets handles that are left over be cancelled without harm', () => {
@@ -377,11 +395,14 @@ describe('EventLoop.statistics', () => {
     await loop.runForever();
     const { timersArmed, timersCancelled, timersFired, turns } = loop.statistics();
     loop.close();
-    assert.deepEqual({ timersArmed, timersCancelled, timersFired }, {
-      timersArmed: 2,
-      timersCancelled: 1,
-      timersFired: 1,
-    });
+    assert.deepEqual(
+      { timersArmed, timersCancelled, timersFired },
+      {
+        timersArmed: 2,
+        timersCancelled: 1,
+        timersFired: 1,
+      },
+    );
     assert.ok(turns >= 1);
   });
 });

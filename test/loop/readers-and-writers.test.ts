@@ -124,7 +124,10 @@ describe('addReader', () => {
       });
     };
     await nested(5);
-    assert.deepEqual(seen.sort(), [1, 2, 3, 4, 5].map((depth) => `pipe ${depth}`));
+    assert.deepEqual(
+      seen.sort(),
+      [1, 2, 3, 4, 5].map((depth) => `pipe ${depth}`),
+    );
   });
 });
 

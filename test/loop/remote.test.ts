@@ -30,10 +30,9 @@ describe('createRemote and callRemote', () => {
       remote = loop.createRemote(() => resolve(threadId));
     });
     const workerData = remote!.address;
-    const posted = await runWorker(
-      'parentPort.postMessage(ringloop.callRemote(workerData));',
-      { workerData },
-    );
+    const posted = await runWorker('parentPort.postMessage(ringloop.callRemote(workerData));', {
+      workerData,
+    });
     assert.deepEqual(posted, [true]);
     assert.equal(await called, threadId);
     remote!.close();

@@ -28,7 +28,10 @@ describe('callLater and callAt', () => {
       const seen: number[] = [];
       for (let i = 0; i < 50; i++) loop.callAt(10, () => seen.push(i));
       yield* reaches(loop, 11);
-      assert.deepEqual(seen, Array.from({ length: 50 }, (_, i) => i));
+      assert.deepEqual(
+        seen,
+        Array.from({ length: 50 }, (_, i) => i),
+      );
     }));
 
   it('run a timer of zero in the next iteration, behind what is queued', () =>
@@ -69,7 +72,10 @@ describe('callLater and callAt', () => {
       ];
       yield* sleep(1e12);
       assert.deepEqual(seen, []);
-      assert.deepEqual(handles.map((handle) => handle.cancelled()), [false, false]);
+      assert.deepEqual(
+        handles.map((handle) => handle.cancelled()),
+        [false, false],
+      );
       for (const handle of handles) handle.cancel();
     }));
 

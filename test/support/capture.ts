@@ -56,9 +56,9 @@ export async function withUnhandledRejections<T>(
   }
 }
 
-/** One turn of libuv: what is ready now has happened. */
-export function turnOfNode(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** A few turns of libuv: what is ready now has happened, though the loop's budget be used up. */
+export async function turnOfNode(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** What cannot be reached is gone, and its finalizers have run. */

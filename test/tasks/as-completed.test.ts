@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 
-import { asCompleted, createTask, Future, gather, getRunningLoop, sleep, TimeoutError } from 'ringloop';
+import {
+  asCompleted,
+  createTask,
+  Future,
+  gather,
+  getRunningLoop,
+  sleep,
+  TimeoutError,
+} from 'ringloop';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 function* after<T>(ms: number, value: T): Generator<unknown, T, any> {
@@ -76,7 +84,9 @@ describe('asCompleted', () => {
 
   it('throws a TimeoutError for each that has not come in time, and cancels none', () =>
     withVirtualTime(function* () {
-      const tasks = [after(10, 'a'), after(50, 'b'), after(60, 'c')].map((each) => createTask(each));
+      const tasks = [after(10, 'a'), after(50, 'b'), after(60, 'c')].map((each) =>
+        createTask(each),
+      );
       const seen: unknown[] = [];
       for (const next of asCompleted(tasks, { timeout: 20 })) {
         try {
@@ -94,7 +104,8 @@ describe('asCompleted', () => {
     withVirtualTime(async () => {
       const slow = createTask(after(50, 'slow'));
       await assert.rejects(async () => {
-        for await (const future of asCompleted([slow], { timeout: 10 })) assert.fail(String(future));
+        for await (const future of asCompleted([slow], { timeout: 10 }))
+          assert.fail(String(future));
       }, TimeoutError);
       assert.equal(await slow, 'slow');
     }));

@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
 
 import * as ringloop from 'ringloop';
-import { CancelledError, DeadlockError, ExceptionGroup, InvalidStateError } from 'ringloop';
-import { isCancelledError, KeyboardInterrupt, RuntimeError, SystemExit, TimeoutError } from 'ringloop';
+import {
+  CancelledError,
+  DeadlockError,
+  ExceptionGroup,
+  InvalidStateError,
+  isCancelledError,
+  KeyboardInterrupt,
+  RuntimeError,
+  SystemExit,
+  TimeoutError,
+} from 'ringloop';
 
 describe('CancelledError', () => {
   it('has the reason, a message made of it, and the code that AbortSignal uses', () => {

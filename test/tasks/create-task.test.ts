@@ -40,7 +40,7 @@ describe('createTask', () => {
       assert.deepEqual(results, ['generator', 'coroutine', 'generator', 'promise']);
     }));
 
-  it('runs one of ringloop\'s own coroutines', () =>
+  it("runs one of ringloop's own coroutines", () =>
     withVirtualTime(function* () {
       assert.equal(yield* createTask(sleep(5, 'slept')), 'slept');
       assert.equal(getRunningLoop().time(), 5);
@@ -98,7 +98,7 @@ describe('createTask', () => {
       assert.deepEqual(seen, ['first step', 'caller', 'second step']);
     }));
 
-  it('works outside any task, on the thread\'s loop', async () => {
+  it("works outside any task, on the thread's loop", async () => {
     const task = createTask(function* () {
       yield* sleep(0);
       return 'ambient';

@@ -1,7 +1,20 @@
 import assert from 'node:assert/strict';
-
-import { allTasks, createTask, currentTask, EventLoop, Future, gather, getEventLoop } from 'ringloop';
-import { getRunningLoop, run, sleep, taskGroup, timeout, until, waitFor } from 'ringloop';
+import {
+  allTasks,
+  createTask,
+  currentTask,
+  EventLoop,
+  Future,
+  gather,
+  getEventLoop,
+  getRunningLoop,
+  run,
+  sleep,
+  taskGroup,
+  timeout,
+  until,
+  waitFor,
+} from 'ringloop';
 import { turnOfNode } from '../support/capture.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
@@ -164,9 +177,6 @@ describe('allTasks', () => {
         ),
       ),
     );
-    assert.deepEqual(seen, [
-      ['first', 'second'],
-      ['second'],
-    ]);
+    assert.deepEqual(seen, [['first', 'second'], ['second']]);
   });
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import { createTask, ensureFuture, EventLoop, Future, sleep, Task } from 'ringloop';
+import { createTask, EventLoop, ensureFuture, Future, sleep, Task } from 'ringloop';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 describe('ensureFuture', () => {

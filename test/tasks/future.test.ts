@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
-
-import { CancelledError, createTask, EventLoop, Future, gather, getEventLoop } from 'ringloop';
-import { InvalidStateError, isFuture, RuntimeError, sleep } from 'ringloop';
+import {
+  CancelledError,
+  createTask,
+  EventLoop,
+  Future,
+  gather,
+  getEventLoop,
+  InvalidStateError,
+  isFuture,
+  RuntimeError,
+  sleep,
+} from 'ringloop';
 import { turnOfNode, withReports, withUnhandledRejections } from '../support/capture.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
@@ -38,7 +47,10 @@ describe('Future', () => {
 
   it('throws an InvalidStateError when asked before it is done', () => {
     const future = new Future();
-    assert.throws(() => future.result(), { name: 'InvalidStateError', message: 'Result is not set.' });
+    assert.throws(() => future.result(), {
+      name: 'InvalidStateError',
+      message: 'Result is not set.',
+    });
     assert.throws(() => future.exception(), InvalidStateError);
   });
 

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
-
-import { type CancelledError, createTask, EventLoop, Future, gather, getRunningLoop } from 'ringloop';
-import { isCancelledError, run, sleep } from 'ringloop';
+import {
+  type CancelledError,
+  createTask,
+  EventLoop,
+  Future,
+  gather,
+  getRunningLoop,
+  isCancelledError,
+  run,
+  sleep,
+} from 'ringloop';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 function* after<T>(ms: number, value: T): Generator<unknown, T, any> {
@@ -217,8 +225,13 @@ describe('gather', () => {
   });
 
   it('keeps the results of a thousand children in order', async () => {
-    const results = await run(() => gather(Array.from({ length: 1000 }, (_, i) => after(i % 3, i))));
-    assert.deepEqual(results, Array.from({ length: 1000 }, (_, i) => i));
+    const results = await run(() =>
+      gather(Array.from({ length: 1000 }, (_, i) => after(i % 3, i))),
+    );
+    assert.deepEqual(
+      results,
+      Array.from({ length: 1000 }, (_, i) => i),
+    );
   });
 
   it('can be gathered again', () =>

@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
-
-import { allTasks, type CancelledError, createTask, currentTask, Future, gather } from 'ringloop';
-import { getEventLoop, run, sleep } from 'ringloop';
+import {
+  allTasks,
+  type CancelledError,
+  createTask,
+  currentTask,
+  Future,
+  gather,
+  getEventLoop,
+  run,
+  sleep,
+} from 'ringloop';
 import { turnOfNode, withReports } from '../support/capture.js';
 
 /** What a run() in debug mode would leave behind if the mode were not taken back. */
@@ -149,7 +157,10 @@ describe('run', () => {
         }),
       ),
     );
-    assert.deepEqual(results, Array.from({ length: 100 }, (_, i) => i));
+    assert.deepEqual(
+      results,
+      Array.from({ length: 100 }, (_, i) => i),
+    );
   });
 
   it('can be called in a task, and belongs to itself there', async () => {
@@ -162,7 +173,10 @@ describe('run', () => {
 
   it('names the main task', async () => {
     const ask = async (): Promise<string> => currentTask()!.name;
-    assert.deepEqual([await run(ask), await run(ask, { name: 'request 7' })], ['main', 'request 7']);
+    assert.deepEqual(
+      [await run(ask), await run(ask, { name: 'request 7' })],
+      ['main', 'request 7'],
+    );
   });
 
   it('rejects with a CancelledError when the main task is cancelled', async () => {

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
-
-import { allTasks, ContextVar, copyContext, createTask, currentTask, EventLoop } from 'ringloop';
-import { getEventLoop, getRunningLoop, RuntimeError, Runner, SystemExit, sleep } from 'ringloop';
+import {
+  allTasks,
+  ContextVar,
+  copyContext,
+  createTask,
+  currentTask,
+  EventLoop,
+  getEventLoop,
+  getRunningLoop,
+  Runner,
+  RuntimeError,
+  SystemExit,
+  sleep,
+} from 'ringloop';
 import { turnOfNode, withReports } from '../support/capture.js';
 import { JumpingClock } from '../support/virtual-time.js';
 
@@ -188,7 +199,10 @@ describe('Runner.close', () => {
     await runner.close();
     await runner.close();
     assert.throws(() => runner.getLoop(), { name: 'RuntimeError', message: 'Runner is closed' });
-    await assert.rejects(runner.run(async () => {}), RuntimeError);
+    await assert.rejects(
+      runner.run(async () => {}),
+      RuntimeError,
+    );
   });
 
   it('needs no loop when nothing was run', async () => {
@@ -205,7 +219,7 @@ describe('Runner.close', () => {
     assert.equal(loop.isClosed(), true);
   });
 
-  it('lets the process go on with the thread\'s loop untouched', async () => {
+  it("lets the process go on with the thread's loop untouched", async () => {
     await new Runner().close();
     await turnOfNode();
     assert.equal(getEventLoop().isRunning(), true);

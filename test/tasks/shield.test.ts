@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
-
-import { createTask, Future, getRunningLoop, isCancelledError, shield, sleep } from 'ringloop';
-import { type ExceptionContext, waitFor } from 'ringloop';
+import {
+  createTask,
+  type ExceptionContext,
+  Future,
+  getRunningLoop,
+  isCancelledError,
+  shield,
+  sleep,
+  waitFor,
+} from 'ringloop';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 function* after<T>(ms: number, value: T): Generator<unknown, T, any> {

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 
-import { createTask, currentTask, gather, getEventLoop, getRunningLoop, run, sleep } from 'ringloop';
+import {
+  createTask,
+  currentTask,
+  gather,
+  getEventLoop,
+  getRunningLoop,
+  run,
+  sleep,
+} from 'ringloop';
 import { turnOfNode } from '../support/capture.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
@@ -67,7 +75,10 @@ describe('sleep', () => {
         }),
       );
       yield* gather(tasks);
-      assert.deepEqual(seen, [...seen].sort((a, b) => a - b));
+      assert.deepEqual(
+        seen,
+        [...seen].sort((a, b) => a - b),
+      );
       assert.equal(seen.length, 20);
     }));
 
@@ -168,7 +179,7 @@ describe('sleep with a signal', () => {
     }));
 });
 
-describe('sleep on the thread\'s loop', () => {
+describe("sleep on the thread's loop", () => {
   it('is never early', async () => {
     const early = await run(function* () {
       let count = 0;

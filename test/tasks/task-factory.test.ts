@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
-
-import { createTask, currentTask, defaultTaskFactory, eagerTaskFactory, gather } from 'ringloop';
-import { getRunningLoop, sleep, type Task, type TaskFactory, type TaskOptions } from 'ringloop';
+import {
+  createTask,
+  currentTask,
+  defaultTaskFactory,
+  eagerTaskFactory,
+  gather,
+  getRunningLoop,
+  sleep,
+  type Task,
+  type TaskFactory,
+  type TaskOptions,
+} from 'ringloop';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 describe('setTaskFactory', () => {
@@ -114,11 +123,14 @@ describe('eagerTaskFactory', () => {
     withVirtualTime(async () => {
       getRunningLoop().setTaskFactory(eagerTaskFactory);
       const seen: string[] = [];
-      const task = createTask(async () => {
-        seen.push('first step');
-        await sleep(1);
-        return currentTask()!.name;
-      }, { name: 'eager' });
+      const task = createTask(
+        async () => {
+          seen.push('first step');
+          await sleep(1);
+          return currentTask()!.name;
+        },
+        { name: 'eager' },
+      );
       seen.push('caller');
       assert.equal(await task, 'eager');
       assert.deepEqual(seen, ['first step', 'caller']);

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
-
-import { type CancelledError, createTask, currentTask, ExceptionGroup, getRunningLoop } from 'ringloop';
-import { isCancelledError, RuntimeError, sleep, TaskGroup, taskGroup, timeout } from 'ringloop';
+import {
+  type CancelledError,
+  createTask,
+  currentTask,
+  ExceptionGroup,
+  getRunningLoop,
+  isCancelledError,
+  RuntimeError,
+  sleep,
+  TaskGroup,
+  taskGroup,
+  timeout,
+} from 'ringloop';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 function* errorOf(coroutine: Iterable<unknown>): Generator<unknown, any, any> {

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict';
-
-import { type CancelledError, createTask, currentTask, Future, isCancelledError, Task } from 'ringloop';
-import { gather, getRunningLoop, RuntimeError, run, sleep, TimeoutError, until } from 'ringloop';
+import {
+  type CancelledError,
+  createTask,
+  currentTask,
+  Future,
+  gather,
+  getRunningLoop,
+  isCancelledError,
+  RuntimeError,
+  run,
+  sleep,
+  Task,
+  TimeoutError,
+  until,
+} from 'ringloop';
 import { collectGarbage, turnOfNode, withUnhandledRejections } from '../support/capture.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
@@ -142,7 +154,10 @@ describe('Task', () => {
       return [new WeakRef(result), new WeakRef(task)];
     });
     await collectGarbage(() => references.every((reference) => reference.deref() === undefined));
-    assert.deepEqual(references.map((reference) => reference.deref()), [undefined, undefined]);
+    assert.deepEqual(
+      references.map((reference) => reference.deref()),
+      [undefined, undefined],
+    );
   });
 });
 

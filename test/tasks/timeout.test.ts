@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
-
-import { type CancelledError, createTask, currentTask, getRunningLoop, RuntimeError } from 'ringloop';
-import { isCancelledError, sleep, Timeout, TimeoutError, timeout, timeoutAt } from 'ringloop';
+import {
+  type CancelledError,
+  createTask,
+  currentTask,
+  getRunningLoop,
+  isCancelledError,
+  RuntimeError,
+  sleep,
+  Timeout,
+  TimeoutError,
+  timeout,
+  timeoutAt,
+} from 'ringloop';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 /** What a coroutine throws; undefined if it throws nothing. */
@@ -248,6 +258,8 @@ describe('Timeout as an object', () => {
       assert.throws(() => scope.reschedule(5), { message: 'Timeout has not been entered' });
       scope.enter();
       scope.exit();
-      assert.throws(() => scope.reschedule(5), { message: 'Cannot change state of finished Timeout' });
+      assert.throws(() => scope.reschedule(5), {
+        message: 'Cannot change state of finished Timeout',
+      });
     }));
 });

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
-
-import { asCompleted, createTask, type ExceptionContext, Future, gather, getEventLoop } from 'ringloop';
-import { run, sleep, type Task, wait } from 'ringloop';
+import {
+  asCompleted,
+  createTask,
+  type ExceptionContext,
+  Future,
+  gather,
+  getEventLoop,
+  run,
+  sleep,
+  type Task,
+  wait,
+} from 'ringloop';
 import { collectGarbage, runProgram, turnOfNode, withReports } from '../support/capture.js';
 
 function* fail(message: string): Generator<unknown, never, any> {

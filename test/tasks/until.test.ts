@@ -79,8 +79,10 @@ describe('until', () => {
     loop.close();
   });
 
-  it('wakes the thread\'s loop when a promise settles that nothing else knows of', async () => {
-    const result = await run(() => until(new Promise((resolve) => setTimeout(resolve, 2, 'woken'))));
+  it("wakes the thread's loop when a promise settles that nothing else knows of", async () => {
+    const result = await run(() =>
+      until(new Promise((resolve) => setTimeout(resolve, 2, 'woken'))),
+    );
     assert.equal(result, 'woken');
   });
 

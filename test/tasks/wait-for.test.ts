@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
-
-import { type CancelledError, createTask, currentTask, Future, getRunningLoop } from 'ringloop';
-import { isCancelledError, sleep, TimeoutError, waitFor } from 'ringloop';
+import {
+  type CancelledError,
+  createTask,
+  currentTask,
+  Future,
+  getRunningLoop,
+  isCancelledError,
+  sleep,
+  TimeoutError,
+  waitFor,
+} from 'ringloop';
 import { turnOfNode } from '../support/capture.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 

@@ -1,8 +1,18 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
-
-import { ALL_COMPLETED, createTask, FIRST_COMPLETED, FIRST_EXCEPTION, Future } from 'ringloop';
-import { gather, getRunningLoop, isCancelledError, sleep, type Task, wait } from 'ringloop';
+import {
+  ALL_COMPLETED,
+  createTask,
+  FIRST_COMPLETED,
+  FIRST_EXCEPTION,
+  Future,
+  gather,
+  getRunningLoop,
+  isCancelledError,
+  sleep,
+  type Task,
+  wait,
+} from 'ringloop';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 function* after<T>(ms: number, value: T): Generator<unknown, T, any> {
@@ -24,7 +34,11 @@ function* clear(tasks: Iterable<Task<any>>): Generator<unknown, void, any> {
 describe('wait', () => {
   it('returns when all are done, failed ones included, and throws nothing', () =>
     withVirtualTime(function* () {
-      const tasks = [createTask(after(10, 'a')), createTask(failAfter(5)), createTask(after(1, 'c'))];
+      const tasks = [
+        createTask(after(10, 'a')),
+        createTask(failAfter(5)),
+        createTask(after(1, 'c')),
+      ];
       const [done, pending] = yield* wait(tasks);
       assert.deepEqual([...done], tasks);
       assert.equal(pending.size, 0);
@@ -43,7 +57,11 @@ describe('wait', () => {
 
   it('returns after the first failure with FIRST_EXCEPTION', () =>
     withVirtualTime(function* () {
-      const tasks = [createTask(after(1, 'a')), createTask(failAfter(5)), createTask(after(50, 'c'))];
+      const tasks = [
+        createTask(after(1, 'a')),
+        createTask(failAfter(5)),
+        createTask(after(50, 'c')),
+      ];
       const [done, pending] = yield* wait(tasks, { returnWhen: FIRST_EXCEPTION });
       assert.deepEqual([[...done], [...pending]], [tasks.slice(0, 2), tasks.slice(2)]);
       assert.equal(getRunningLoop().time(), 5);
@@ -112,11 +130,15 @@ describe('wait', () => {
     }));
 
   it('refuses an empty set, coroutines, and unknown options', () => {
-    assert.throws(() => wait([]), { name: 'RangeError', message: 'Set of Tasks/Futures is empty.' });
+    assert.throws(() => wait([]), {
+      name: 'RangeError',
+      message: 'Set of Tasks/Futures is empty.',
+    });
     assert.throws(() => wait([after(1, 'a')] as never), TypeError);
     assert.throws(() => wait([async () => {}] as never), TypeError);
     assert.throws(() => wait(new Future() as never), TypeError);
-    for (const wrong of [5, null, undefined, {}]) assert.throws(() => wait(wrong as never), TypeError);
+    for (const wrong of [5, null, undefined, {}])
+      assert.throws(() => wait(wrong as never), TypeError);
     const future = new Future();
     assert.throws(() => wait([future], { returnWhen: 'SOMETIME' as never }), RangeError);
     assert.throws(() => wait([future], { timeout: NaN }), TypeError);
