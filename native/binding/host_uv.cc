@@ -100,7 +100,10 @@ bool HostUv::CallDispatch(int32_t* verdict) {
   // is our bug): hand it to Node's uncaughtException, then go on with what is queued.
   if (status == napi_pending_exception) {
     napi_value error = nullptr;
+    // A worker that is being terminated leaves no Error, only the text "illegal access".
+    napi_valuetype type = napi_undefined;
     if (napi_get_and_clear_last_exception(env_, &error) == napi_ok &&
+        napi_typeof(env_, error, &type) == napi_ok && type == napi_object &&
         napi_fatal_exception(env_, error) == napi_ok) {
       *verdict = kBusy;
       return true;
