@@ -43,19 +43,31 @@ export class CancelledError extends Error {
   readonly code = 'ABORT_ERR';
   /** What was handed to `cancel()`: a message, or the reason of an `AbortSignal`. */
   readonly reason: unknown;
+  /** Who cancelled: the task that called `cancel()`, or a CancelScope; null: a callback. */
+  readonly origin: object | null;
 
-  constructor(reason?: unknown) {
+  constructor(reason?: unknown, origin: object | null = null) {
     super(reason === undefined ? '' : reason instanceof Error ? reason.message : String(reason));
     this.reason = reason;
+    this.origin = origin;
     if (reason instanceof Error) this.cause = reason;
   }
 }
 named(CancelledError, 'CancelledError');
 Object.defineProperty(CancelledError.prototype, CANCELLED, { value: true });
 
+/** @internal A reason together with who cancelled: what travels from `cancel()` to the error. */
+export class Cancellation {
+  constructor(
+    readonly reason: unknown,
+    readonly origin: object | null,
+  ) {}
+}
+
 /** @internal A CancelledError without a stack. */
 export function makeCancelledError(reason?: unknown): CancelledError {
-  return withoutStack(() => new CancelledError(reason));
+  if (!(reason instanceof Cancellation)) return withoutStack(() => new CancelledError(reason));
+  return withoutStack(() => new CancelledError(reason.reason, reason.origin));
 }
 
 /**
@@ -83,6 +95,22 @@ named(TimeoutError, 'TimeoutError');
 /** The scheduler was used in a way that makes no sense. Counterpart: Python's `RuntimeError`. */
 export class RuntimeError extends Error {}
 named(RuntimeError, 'RuntimeError');
+
+/** `getNowait()` of an empty queue. */
+export class QueueEmpty extends Error {}
+named(QueueEmpty, 'QueueEmpty');
+
+/** `putNowait()` into a full queue. */
+export class QueueFull extends Error {}
+named(QueueFull, 'QueueFull');
+
+/** A queue that was shut down: nothing can be put, or there is nothing left. */
+export class QueueShutDown extends Error {}
+named(QueueShutDown, 'QueueShutDown');
+
+/** A barrier that was aborted or reset while tasks waited for each other. */
+export class BrokenBarrierError extends RuntimeError {}
+named(BrokenBarrierError, 'BrokenBarrierError');
 
 /** A `run()` that waits while nothing is left that could ever wake it. Lists who waits for whom. */
 export class DeadlockError extends Error {

@@ -1,11 +1,15 @@
 /** Everything public, and nothing else. */
 export {
+  BrokenBarrierError,
   CancelledError,
   DeadlockError,
   ExceptionGroup,
   InvalidStateError,
   isCancelledError,
   KeyboardInterrupt,
+  QueueEmpty,
+  QueueFull,
+  QueueShutDown,
   RuntimeError,
   SystemExit,
   TimeoutError,
@@ -15,16 +19,35 @@ export type { SchedulerOptions } from './loop/dispatcher.js';
 export { Handle, TimerHandle } from './loop/handle.js';
 export { callRemote, type Remote, type RemoteAddress } from './loop/remote.js';
 export type { LoopStatistics } from './loop/scheduler.js';
-export { Event } from './sync/event.js';
+export { Barrier, type BarrierStatistics } from './sync/barrier.js';
+export { BoundedSemaphore } from './sync/bounded-semaphore.js';
+export { Condition, type ConditionStatistics } from './sync/condition.js';
+export { Event, type EventStatistics } from './sync/event.js';
+export { Hold } from './sync/hold.js';
+export { LifoQueue } from './sync/lifo-queue.js';
+export { Lock, type LockStatistics } from './sync/lock.js';
+export { type Compare, PriorityQueue, type PriorityQueueOptions } from './sync/priority-queue.js';
+export { Queue, type QueueStatistics } from './sync/queue.js';
+export { Semaphore, type SemaphoreStatistics } from './sync/semaphore.js';
+export { type Acquirable, withLock } from './sync/with-lock.js';
+export type { Abortable } from './tasks/abortable.js';
 export { type AsCompleted, asCompleted } from './tasks/as-completed.js';
+export {
+  CancelScope,
+  type CancelScopeOptions,
+  cancelScope,
+  currentScope,
+} from './tasks/cancel-scope.js';
 export { Coroutine } from './tasks/coroutine.js';
 export { createTask } from './tasks/create-task.js';
 export { getEventLoop, getRunningLoop } from './tasks/current-loop.js';
 export { allTasks, currentTask } from './tasks/current-task.js';
 export { ensureFuture } from './tasks/ensure-future.js';
 export { EventLoop, type TaskFactory } from './tasks/event-loop.js';
+export { failAfter } from './tasks/fail-after.js';
 export { Future, isFuture } from './tasks/future.js';
 export { type GatherOptions, gather } from './tasks/gather.js';
+export { moveOnAfter } from './tasks/move-on-after.js';
 export { type RunOptions, run } from './tasks/run.js';
 export { Runner, type RunnerOptions } from './tasks/runner.js';
 export { shield } from './tasks/shield.js';

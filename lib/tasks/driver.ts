@@ -7,10 +7,10 @@
  * in a `NativeAwait`: go on when it settles, within the same step if it can. Anything else is
  * a mistake, and the coroutine gets asyncio's error in the next iteration.
  */
-import { RuntimeError, show } from '../errors.js';
+import { makeCancelledError, RuntimeError, show } from '../errors.js';
 import type { Steppable } from '../loop/dispatcher.js';
 import type { Future } from './future.js';
-import { BLOCKING, FUTURE_BRAND } from './future-status.js';
+import { BLOCKING, FUTURE_BRAND, IN_CANCEL_SCOPE } from './future-status.js';
 import type { Task } from './task.js';
 
 /** What can be waited for: cancelling it wakes whoever waits. */
@@ -43,11 +43,19 @@ Object.defineProperty(NativeAwait.prototype, NATIVE_AWAIT, { value: true });
 
 /** Arranges for `driver` to go on when what its coroutine yielded allows it. */
 export function waitForYielded(driver: Driver, yielded: unknown): void {
-  if (yielded === undefined || yielded === null) driver.task.loop.scheduleStep(driver);
+  if (yielded === undefined || yielded === null) yieldOnce(driver);
   else if (typeof yielded !== 'object') throwLater(driver, badYield(driver.task, yielded));
   else if (FUTURE_BRAND in yielded) waitForFuture(driver, yielded as unknown as Future<unknown>);
   else if (NATIVE_AWAIT in yielded) waitForNative(driver, yielded as unknown as NativeAwait);
   else throwLater(driver, badYield(driver.task, yielded));
+}
+
+/** A bare yield: there is no future that a cancelled scope could cancel. */
+function yieldOnce(driver: Driver): void {
+  const { task } = driver;
+  const cancellation = (task.status & IN_CANCEL_SCOPE) === 0 ? null : task.scopeCancellation();
+  if (cancellation === null) task.loop.scheduleStep(driver);
+  else throwLater(driver, makeCancelledError(cancellation));
 }
 
 /** The most common case of `waitForYielded`, for callers that have checked. */

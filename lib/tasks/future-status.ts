@@ -22,10 +22,14 @@ export const UNRETRIEVED = 32;
 export const MUST_CANCEL = 64;
 /** There is an array of waiters. */
 export const WAITER_LIST = 128;
+/** A task inside a cancel scope. */
+export const IN_CANCEL_SCOPE = 256;
+/** A `Waiting` that has begun. */
+export const BEGUN = 256;
 /** From here on a task counts its requests to cancel. */
-export const CANCEL_REQUEST = 256;
+export const CANCEL_REQUEST = 512;
 /** What makes a count of them. */
-export const CANCEL_REQUEST_SHIFT = 8;
+export const CANCEL_REQUEST_SHIFT = 9;
 
 /**
  * What a driver sends into a coroutine that goes on. `yield*` begins with `undefined`, so whatever

@@ -21,17 +21,25 @@
  *                    v
  *                 [ done ]
  */
-import { isCancelledError, isExit, makeCancelledError, RuntimeError } from '../errors.js';
+import {
+  Cancellation,
+  isCancelledError,
+  isExit,
+  makeCancelledError,
+  RuntimeError,
+} from '../errors.js';
 import {
   asyncContext,
   captureStores,
   hasFrames,
   runInTask,
   runWithStores,
+  taskOfFlow,
 } from '../loop/async-context.js';
 import { Context, captureContext, checkContext, storesOf } from '../loop/context.js';
 import { state } from '../loop/state.js';
 import type { Awaitable, GeneratorCoroutine, Runnable, Yieldable } from '../types.js';
+import type { CancelScope } from './cancel-scope.js';
 import { coroutineOf, generatorOf, isThenable, isYieldable, notAwaitable } from './coroutine.js';
 import { type Cancellable, type Driver, waitForFuture, waitForYielded } from './driver.js';
 import type { EventLoop } from './event-loop.js';
@@ -42,6 +50,7 @@ import {
   CANCELLED,
   DONE_MASK,
   FINISHED,
+  IN_CANCEL_SCOPE,
   MUST_CANCEL,
   PENDING,
   RESUMED,
@@ -49,6 +58,7 @@ import {
 import { resumeGenerator, throwIntoGenerator } from './generator.js';
 import type { Scope } from './scope.js';
 import { Unretrieved, unretrievedOf } from './unretrieved.js';
+import { setPutOff } from './waiting.js';
 
 /** What `createTask` can be told. */
 export interface TaskOptions {
@@ -66,10 +76,19 @@ interface Extra {
   createdAt: string | undefined;
   /** The reason of the last `cancel()` that found nothing to cancel. */
   lastReason: unknown;
+  /** The innermost cancel scope. */
+  cancelScope: CancelScope | null;
 }
 
 /** Not the result of a generator: the async function's promise will say how the task ends. */
 const PROMISE_DECIDES: IteratorResult<unknown, never> = { value: undefined, done: false };
+
+/** A reason with who gives it: the task that is running. */
+function requestOf(reason: unknown): unknown {
+  if (reason instanceof Cancellation) return reason;
+  const origin = state.loop === null ? taskOfFlow() : state.task;
+  return origin ? new Cancellation(reason, origin) : reason;
+}
 
 /** An await of an async function that belongs to the task. */
 type AwaitOf = Driver & Cancellable;
@@ -183,11 +202,13 @@ export class Task<T = unknown> extends Future<T> {
     this.retrieve();
     if (this.done()) return false;
     this.status += CANCEL_REQUEST;
-    this.extra?.controller?.abort(makeCancelledError(reason));
-    if (this.waiter?.cancel(reason)) return true;
+    const request = requestOf(reason);
+    this.extra?.controller?.abort(makeCancelledError(request));
+    if (this.waiter?.cancel(request)) return true;
     this.status |= MUST_CANCEL;
-    this.value = reason;
-    if (reason !== undefined) this.needExtra().lastReason = reason;
+    this.value = request;
+    const plain = request instanceof Cancellation ? request.reason : request;
+    if (plain !== undefined) this.needExtra().lastReason = request;
     return true;
   }
 
@@ -274,11 +295,37 @@ export class Task<T = unknown> extends Future<T> {
    * @internal A cancellation that came too early is delivered by cancelling what is awaited now.
    */
   deliverPendingCancel(future: Future<unknown>): void {
-    if ((this.status & MUST_CANCEL) === 0) return;
-    if (future.cancel(this.value)) {
+    if ((this.status & (MUST_CANCEL | IN_CANCEL_SCOPE)) === 0) return;
+    if ((this.status & MUST_CANCEL) === 0) {
+      const cancellation = this.scopeCancellation();
+      if (cancellation !== null) future.cancel(cancellation);
+    } else if (future.cancel(this.value)) {
       this.status &= ~MUST_CANCEL;
       this.value = undefined;
     }
+  }
+
+  /** @internal The innermost cancel scope it is in. */
+  get cancelScope(): CancelScope | null {
+    return (this.status & IN_CANCEL_SCOPE) === 0 ? null : this.extra!.cancelScope;
+  }
+
+  set cancelScope(scope: CancelScope | null) {
+    this.needExtra().cancelScope = scope;
+    if (scope === null) this.status &= ~IN_CANCEL_SCOPE;
+    else this.status |= IN_CANCEL_SCOPE;
+  }
+
+  /** @internal The cancellation of a scope that every wait gets now. */
+  scopeCancellation(): Cancellation | null {
+    return this.cancelScope?.effective() ?? null;
+  }
+
+  /** @internal An error that came too late for one wait is for the next one. */
+  putOff(error: unknown): void {
+    if (!isCancelledError(error)) throw error;
+    this.status |= MUST_CANCEL;
+    this.value = new Cancellation(error.reason, error.origin);
   }
 
   /** @internal Whether the next step must throw. */
@@ -441,10 +488,16 @@ export class Task<T = unknown> extends Future<T> {
   private leave(): void {
     this.scope.remove(this as Task<unknown>);
     this.coroutine = null;
+    while ((this.status & IN_CANCEL_SCOPE) !== 0) this.cancelScope!.close();
   }
 
   private needExtra(): Extra {
-    return (this.extra ??= { controller: null, createdAt: undefined, lastReason: undefined });
+    return (this.extra ??= {
+      controller: null,
+      createdAt: undefined,
+      lastReason: undefined,
+      cancelScope: null,
+    });
   }
 
   protected override describeUnretrieved(): Unretrieved {
@@ -460,3 +513,5 @@ export class Task<T = unknown> extends Future<T> {
     if (entry !== undefined) this.scope.unretrieved.add(entry);
   }
 }
+
+setPutOff((error) => (state.task as Task<unknown>).putOff(error));
