@@ -5,7 +5,7 @@
 // async functions.
 'use strict';
 const { readFileSync } = require('node:fs');
-const { createTask, gather, getRunningLoop, run, sleep } = require('..');
+const { createTask, gather, getRunningLoop, Queue, run, sleep } = require('..');
 
 const BATCH = 1000;
 const NOT_WARMED = new Set(['timers_fire', 'sleepers_memory']);
@@ -163,10 +163,50 @@ function* sleepersMemory(n) {
   return () => ({ live_max: liveMax });
 }
 
+function* pingpong(n) {
+  const rounds = n >> 1;
+  const a = new Queue(1);
+  const b = new Queue(1);
+  function* pong() {
+    for (let i = 0; i < rounds; i++) yield* b.put(yield* a.get());
+  }
+  function* ping() {
+    let total = 0;
+    for (let i = 0; i < rounds; i++) {
+      yield* a.put(i);
+      total += yield* b.get();
+    }
+    return total;
+  }
+  const [, total] = yield* gather(pong(), ping());
+  check(total === (rounds * (rounds - 1)) / 2, 'pingpong');
+}
+
+async function pingpongAsync(n) {
+  const rounds = n >> 1;
+  const a = new Queue(1);
+  const b = new Queue(1);
+  async function pong() {
+    for (let i = 0; i < rounds; i++) await b.put(await a.get());
+  }
+  async function ping() {
+    let total = 0;
+    for (let i = 0; i < rounds; i++) {
+      await a.put(i);
+      total += await b.get();
+    }
+    return total;
+  }
+  const [, total] = await gather(pong, ping);
+  check(total === (rounds * (rounds - 1)) / 2, 'pingpong_async');
+}
+
 const WORKLOADS = {
   call_soon: callSoon,
   spawn,
   spawn_async: spawnAsync,
+  pingpong,
+  pingpong_async: pingpongAsync,
   gather_fanout: gatherFanout,
   timers_fire: timersFire,
   timers_cancel: timersCancel,

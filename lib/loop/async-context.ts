@@ -31,8 +31,11 @@ const newResource = (): AsyncResource => new AsyncResource(TYPE, { requireManual
 const probe = newResource();
 const frameKey = ownSymbol(probe, 'context_frame');
 
-/** Whether stores live in immutable frames (Node 24 and later). */
-export const hasFrames = frameKey !== undefined;
+/**
+ * Whether stores live in immutable frames (Node 24 and later). Node 22 has the symbol, and the frames
+ * only behind a flag: there the storage has to be enabled first.
+ */
+export const hasFrames = frameKey !== undefined && !('_enable' in storage);
 
 function frameOf(resource: AsyncResource): unknown {
   return (resource as unknown as Record<symbol, unknown>)[frameKey!];
@@ -59,6 +62,18 @@ export function captureStores(): AsyncResource | null {
   return hasFrames && !hasForeignStore(frameOf(resource)) ? null : resource;
 }
 
+/** Nothing entered: in its scope there is no store. For Nodes with frames. */
+const noStores = newResource();
+if (hasFrames) (noStores as unknown as Record<symbol, unknown>)[frameKey!] = undefined;
+
+/**
+ * Runs a callback that was scheduled where there were no stores. What it enters must not reach its
+ * neighbours.
+ */
+export function runWithoutStores<T>(body: () => T): T {
+  return noStores.runInAsyncScope(body);
+}
+
 /** Looks for stores that were there before ringloop was; for callers outside a turn. */
 export function probeStores(): void {
   if (hasFrames && !DISABLED && hasForeignStore(frameOf(newResource()))) asyncContext.inUse = true;
@@ -80,9 +95,10 @@ function installTripwire(): void {
       if (this === state.flow) return original.apply(this, args);
       restore();
       asyncContext.inUse = true;
+      // The next callback must not run before the core has left the callback's context, which on
+      // Node 20 and 22 takes a new resource.
       asyncContext.polluted = name !== 'run' && !hasFrames;
-      // The next callback must not run before the core has made a new resource.
-      if (asyncContext.polluted) state.loop?.requestDrain();
+      if (name !== 'run') state.loop?.requestDrain();
       return original.apply(this, args);
     };
   });

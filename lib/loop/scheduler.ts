@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 import { layout } from '../core/native.js';
 import { isExit, show } from '../errors.js';
 import type { ExceptionContext, ExceptionHandler } from '../types.js';
-import { runWithStores } from './async-context.js';
+import { asyncContext, runWithoutStores, runWithStores } from './async-context.js';
 import { type Context, captureContext, checkContext, storesOf } from './context.js';
 import { Dispatcher, type SchedulerOptions } from './dispatcher.js';
 import { reportException } from './exception-report.js';
@@ -265,6 +265,7 @@ export abstract class Scheduler extends Dispatcher {
     try {
       const stores = storesOf(context);
       if (stores !== null) runWithStores(stores, undefined, () => call(callback, args));
+      else if (asyncContext.inUse) runWithoutStores(() => call(callback, args));
       else if (args === null) callback();
       else callback(...args);
     } catch (error) {

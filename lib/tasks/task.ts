@@ -390,6 +390,8 @@ export class Task<T = unknown> extends Future<T> {
     if (!hasFrames || this.done()) return;
     const stores = captureStores();
     if (stores === null && this.context === null) return;
+    // Whoever is next in the queue must not see them.
+    if (stores !== null && this.context?.stores == null) this.loop.requestDrain();
     this.context ??= new Context(null, null);
     this.context.stores = stores;
   }
