@@ -25,6 +25,9 @@ export class TaskGroup {
   private parentCancelRequested = false;
   private allDone: Future<void> | null = null;
   private exitError: { value: unknown } | null = null;
+  private cancelRequested = false;
+  /** Those whose `start()` still waits: their errors are its errors. */
+  private readonly starting = new Map<Task<any>, Future<any>>();
 
   /**
    * Begins the block.
@@ -37,6 +40,7 @@ export class TaskGroup {
     if (this.parent === null) {
       throw new RuntimeError(`TaskGroup ${this} cannot determine the parent task`);
     }
+    if (this.cancelRequested) this.cancelParent();
     return this;
   }
 
@@ -56,6 +60,47 @@ export class TaskGroup {
     this.tasks.add(task);
     task.addListener({ settled: (done: Task<any>) => this.taskDone(done) });
     return task;
+  }
+
+  /**
+   * Makes a task of the group, and waits until it says that it is ready.
+   *
+   * @param body - a generator function or an async function; it gets `started`, which it calls once
+   *   with what `start()` shall return
+   * @param options - as for `createTask`
+   * @returns when awaited, what `started` was called with
+   * @throws TypeError if `body` is not a function; when awaited: what `body` throws before it is
+   *   ready, RuntimeError if it ends before. Later errors are the group's.
+   *
+   * Order: one iteration after `started()`. Cancelling the wait cancels the task, and waits for it.
+   * Counterpart: none in asyncio; `trio.Nursery.start`.
+   */
+  start<T>(
+    body: (started: (value: T) => void) => Awaitable<unknown>,
+    options?: TaskOptions,
+  ): Coroutine<T> {
+    if (typeof body !== 'function') {
+      throw new TypeError(`start: body must be a function, got ${show(body)}`);
+    }
+    return new Coroutine(this.startSteps(body, options));
+  }
+
+  /**
+   * Cancels the tasks of the group and its block; the group then ends without an error. It may be
+   * called again, before the block, and afterwards.
+   *
+   * Counterpart: `TaskGroup.cancel` of Python 3.15.
+   */
+  cancel(): void {
+    if (this.exiting && this.tasks.size === 0) return;
+    this.cancelRequested = true;
+    if (!this.aborting) this.abort();
+    if (this.parent !== null && !this.parentCancelRequested) this.cancelParent();
+  }
+
+  /** The tasks that are not done, in the order in which they were made. */
+  children(): Task<unknown>[] {
+    return [...this.tasks];
   }
 
   /**
@@ -116,10 +161,62 @@ export class TaskGroup {
     }
   }
 
+  private cancelParent(): void {
+    this.parentCancelRequested = true;
+    this.parent!.cancel();
+  }
+
+  private *startSteps<T>(
+    body: (started: (value: T) => void) => Awaitable<unknown>,
+    options?: TaskOptions,
+  ): Generator<unknown, T, any> {
+    const ready = new Future<T>();
+    const started = (value: T): void => {
+      if (!this.starting.delete(task)) throw new RuntimeError('started() was called before');
+      if (!ready.done()) ready.settle(FINISHED, value);
+    };
+    const task: Task<unknown> = this.createTask(() => body(started), options);
+    this.starting.set(task, ready);
+    try {
+      return yield* ready;
+    } catch (error) {
+      if (!task.done()) yield* this.cancelAndWait(task);
+      throw error;
+    }
+  }
+
+  /** Nobody waits for its readiness any more. A second cancellation does not change that. */
+  private *cancelAndWait(task: Task<unknown>): Generator<unknown, void, any> {
+    task.cancel();
+    while (!task.done()) {
+      const done = new Future<void>();
+      task.addListener({ settled: () => done.done() || done.settle(FINISHED, undefined) });
+      try {
+        yield* done;
+      } catch (error) {
+        if (!isCancelledError(error)) throw error;
+      }
+    }
+  }
+
+  /** The end of a task whose `start()` still waits. */
+  private startFailed(task: Task<any>, ready: Future<any>): void {
+    this.starting.delete(task);
+    const error = task.failed()
+      ? task.takeError()
+      : new RuntimeError(`${task} ended without calling started()`);
+    if (!ready.done()) ready.fail(error);
+  }
+
   private taskDone(task: Task<any>): void {
     this.tasks.delete(task);
+    const ready = this.starting.get(task);
     if (this.allDone !== null && this.tasks.size === 0 && !this.allDone.done()) {
       this.allDone.settle(FINISHED, undefined);
+    }
+    if (ready !== undefined) {
+      this.startFailed(task, ready);
+      return;
     }
     if (task.cancelled()) return;
     const error = task.exception();
@@ -136,8 +233,7 @@ export class TaskGroup {
     }
     if (this.aborting || this.parentCancelRequested) return;
     this.abort();
-    this.parentCancelRequested = true;
-    this.parent!.cancel();
+    this.cancelParent();
   }
 }
 
