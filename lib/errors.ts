@@ -22,8 +22,8 @@ function withoutStack<T>(make: () => T): T {
   }
 }
 
-/** A class whose instances carry its name, as built-in errors do. */
-function named(errorClass: { prototype: Error }, name: string): void {
+/** @internal A class whose instances carry its name, as built-in errors do. */
+export function named(errorClass: { prototype: Error }, name: string): void {
   Object.defineProperty(errorClass.prototype, 'name', {
     value: name,
     configurable: true,
@@ -127,25 +127,6 @@ Object.defineProperty(SystemExit.prototype, EXIT, { value: true });
 export class KeyboardInterrupt extends Error {}
 named(KeyboardInterrupt, 'KeyboardInterrupt');
 Object.defineProperty(KeyboardInterrupt.prototype, EXIT, { value: true });
-
-/**
- * Several errors that happened side by side. Counterpart: Python's `ExceptionGroup` and
- * `BaseExceptionGroup`, which JavaScript has no reason to tell apart.
- */
-export class ExceptionGroup extends AggregateError {
-  /**
-   * @param message - what they have in common
-   * @param errors - at least one
-   * @throws TypeError if there is none
-   */
-  constructor(message: string, errors: Iterable<unknown>) {
-    super(errors, message);
-    if (this.errors.length === 0) {
-      throw new TypeError('ExceptionGroup: errors must be a non-empty sequence');
-    }
-  }
-}
-named(ExceptionGroup, 'ExceptionGroup');
 
 /** @internal The two errors that no callback and no task may keep to itself. */
 export function isExit(error: unknown): boolean {

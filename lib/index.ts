@@ -3,7 +3,6 @@ export {
   BrokenBarrierError,
   CancelledError,
   DeadlockError,
-  ExceptionGroup,
   InvalidStateError,
   isCancelledError,
   KeyboardInterrupt,
@@ -14,6 +13,7 @@ export {
   SystemExit,
   TimeoutError,
 } from './errors.js';
+export { type ErrorCondition, ExceptionGroup } from './exception-group.js';
 export { Context, ContextVar, copyContext, Token } from './loop/context.js';
 export type { SchedulerOptions } from './loop/dispatcher.js';
 export { Handle, TimerHandle } from './loop/handle.js';

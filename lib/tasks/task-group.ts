@@ -6,7 +6,8 @@
  * Decision. The block is a function: `taskGroup(body)`. The object form has `enter()` and
  * `exit(error)`. asyncio's rules, line for line.
  */
-import { ExceptionGroup, isCancelledError, isExit, RuntimeError, show } from '../errors.js';
+import { isCancelledError, isExit, RuntimeError, show } from '../errors.js';
+import { ExceptionGroup } from '../exception-group.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { Coroutine, callBody } from './coroutine.js';
 import { getRunningLoop } from './current-loop.js';
