@@ -32,8 +32,8 @@ const probe = newResource();
 const frameKey = ownSymbol(probe, 'context_frame');
 
 /**
- * Whether stores live in immutable frames (Node 24 and later). Node 22 has the symbol, and the frames
- * only behind a flag: there the storage has to be enabled first.
+ * Whether stores live in immutable frames (Node 24 and later). Node 22 has the symbol, and the
+ * frames only behind a flag: there the storage has to be enabled first.
  */
 export const hasFrames = frameKey !== undefined && !('_enable' in storage);
 

@@ -25,7 +25,9 @@ export interface BarrierStatistics {
   state: State;
 }
 
-/** A place where a number of tasks wait until all of them are there. Counterpart: `asyncio.Barrier`. */
+/**
+ * A place where a number of tasks wait until all of them are there. Counterpart: `asyncio.Barrier`.
+ */
 export class Barrier {
   /** How many must come. */
   readonly parties: number;

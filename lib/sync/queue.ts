@@ -232,8 +232,8 @@ export class Queue<T = unknown> {
   }
 
   /**
-   * Ends the queue: putting throws QueueShutDown from now on, getting does when it is empty. Whoever
-   * waits is woken.
+   * Ends the queue: putting throws QueueShutDown from now on, getting does when it is empty.
+   * Whoever waits is woken.
    *
    * @param immediate - true: drops the items that are left, which count as dealt with
    */

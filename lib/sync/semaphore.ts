@@ -64,7 +64,8 @@ export class Semaphore {
   }
 
   /**
-   * As `acquire`, for a block: `using _ = yield* semaphore.hold()` gives the permit back at the end.
+   * As `acquire`, for a block: `using _ = yield* semaphore.hold()` gives the permit back at its
+   * end.
    *
    * @returns when awaited, what to dispose of or to `release()`
    */

@@ -280,8 +280,8 @@ export function* outsideScopes<T>(steps: Generator<unknown, T, any>): Generator<
  * @param body - a generator function or an async function; it gets the scope
  * @param options - `deadline`, `shield`, `reason`, `signal`
  * @returns when awaited, what `body` returns; undefined if the scope was cancelled
- * @throws TypeError if an argument has the wrong type; when awaited: what `body` throws, RuntimeError
- *   outside a task
+ * @throws TypeError if an argument has the wrong type; when awaited: what `body` throws,
+ *   RuntimeError outside a task
  *
  * Order: see `CancelScope.cancel`. Counterpart: none in asyncio; `trio.CancelScope`.
  */

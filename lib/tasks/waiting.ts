@@ -35,7 +35,7 @@ import type { WaitList } from './wait-list.js';
 
 /** Something that can be waited for. */
 export interface Operation {
-  /** true: there is no need to wait, and `value` is the result. Otherwise `waiting` is in a list. */
+  /** true: no need to wait, and `value` is the result. Otherwise `waiting` is in a list. */
   begin(waiting: Waiting<any>): boolean;
   /** Somebody settled `waiting`. true: `value` is the result. Otherwise it is in a list again. */
   woken(waiting: Waiting<any>): boolean;
