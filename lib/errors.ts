@@ -112,6 +112,31 @@ named(QueueShutDown, 'QueueShutDown');
 export class BrokenBarrierError extends RuntimeError {}
 named(BrokenBarrierError, 'BrokenBarrierError');
 
+/** An operation of a channel that would have to wait. */
+export class WouldBlock extends Error {}
+named(WouldBlock, 'WouldBlock');
+
+/** A channel whose senders are closed, with nothing left in it. */
+export class EndOfChannel extends Error {}
+named(EndOfChannel, 'EndOfChannel');
+
+/** A channel whose receivers are closed: nobody will take the item. */
+export class BrokenChannel extends Error {}
+named(BrokenChannel, 'BrokenChannel');
+
+/** An end of a channel that was closed by its owner. */
+export class ClosedChannel extends Error {}
+named(ClosedChannel, 'ClosedChannel');
+
+/** A receiver of a broadcast that was too slow, and was left behind. */
+export class Lagged extends Error {
+  /** @param lost - how many items it did not get */
+  constructor(readonly lost: number) {
+    super(`${lost} items were lost`);
+  }
+}
+named(Lagged, 'Lagged');
+
 /** A `run()` that waits while nothing is left that could ever wake it. Lists who waits for whom. */
 export class DeadlockError extends Error {
   readonly code = 'ERR_RINGLOOP_DEADLOCK';

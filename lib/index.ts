@@ -1,17 +1,22 @@
 /** Everything public, and nothing else. */
 export {
   BrokenBarrierError,
+  BrokenChannel,
   CancelledError,
+  ClosedChannel,
   DeadlockError,
+  EndOfChannel,
   InvalidStateError,
   isCancelledError,
   KeyboardInterrupt,
+  Lagged,
   QueueEmpty,
   QueueFull,
   QueueShutDown,
   RuntimeError,
   SystemExit,
   TimeoutError,
+  WouldBlock,
 } from './errors.js';
 export { type ErrorCondition, ExceptionGroup } from './exception-group.js';
 export { Context, ContextVar, copyContext, Token } from './loop/context.js';
@@ -21,13 +26,26 @@ export { callRemote, type Remote, type RemoteAddress } from './loop/remote.js';
 export type { LoopStatistics } from './loop/scheduler.js';
 export { Barrier, type BarrierStatistics } from './sync/barrier.js';
 export { BoundedSemaphore } from './sync/bounded-semaphore.js';
+export {
+  Broadcast,
+  type BroadcastOptions,
+  type BroadcastStatistics,
+  broadcast,
+  type SlowPolicy,
+  Subscription,
+} from './sync/broadcast.js';
+export { type ChannelStatistics, memoryChannel, Receiver, Sender } from './sync/channel.js';
 export { Condition, type ConditionStatistics } from './sync/condition.js';
 export { Event, type EventStatistics } from './sync/event.js';
 export { Hold } from './sync/hold.js';
 export { LifoQueue } from './sync/lifo-queue.js';
+export { type LimitOptions, limit } from './sync/limit.js';
 export { Lock, type LockStatistics } from './sync/lock.js';
 export { type Compare, PriorityQueue, type PriorityQueueOptions } from './sync/priority-queue.js';
 export { Queue, type QueueStatistics } from './sync/queue.js';
+export { RateLimiter, type RateLimiterStatistics, rateLimit } from './sync/rate-limit.js';
+export { type RetryOptions, retry } from './sync/retry.js';
+export { type Selected, select } from './sync/select.js';
 export { Semaphore, type SemaphoreStatistics } from './sync/semaphore.js';
 export { type Acquirable, withLock } from './sync/with-lock.js';
 export type { Abortable } from './tasks/abortable.js';
@@ -56,7 +74,7 @@ export { Task, type TaskOptions } from './tasks/task.js';
 export { defaultTaskFactory, eagerTaskFactory } from './tasks/task-factory.js';
 export { TaskGroup, taskGroup } from './tasks/task-group.js';
 export { Timeout, timeout, timeoutAt } from './tasks/timeout.js';
-export { until } from './tasks/until.js';
+export { type UntilOptions, until } from './tasks/until.js';
 export {
   ALL_COMPLETED,
   FIRST_COMPLETED,

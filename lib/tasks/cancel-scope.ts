@@ -262,6 +262,37 @@ export function checkBody(name: string, body: unknown): void {
   throw new TypeError(`${name}: body must be a function, got ${show(body)}`);
 }
 
+/**
+ * @internal Runs steps with user code in them until a signal is aborted: then they are cancelled,
+ * and the signal's reason is thrown.
+ * @throws TypeError if the signal is none
+ */
+export function underSignal<T>(
+  name: string,
+  signal: AbortSignal | undefined,
+  steps: Generator<unknown, T, any>,
+): Generator<unknown, T, any> {
+  if (signal === undefined) return steps;
+  checkSignal(name, signal);
+  return stepsUnderSignal(signal, steps);
+}
+
+function* stepsUnderSignal<T>(
+  signal: AbortSignal,
+  steps: Generator<unknown, T, any>,
+): Generator<unknown, T, any> {
+  signal.throwIfAborted();
+  const scope = new CancelScope({ signal }).enter();
+  let result: T;
+  try {
+    result = yield* steps;
+  } catch (error) {
+    throw scope.exit(error) ? signal.reason : error;
+  }
+  scope.exit();
+  return result;
+}
+
 /** @internal Runs steps that scopes around them do not reach: what must be finished. */
 export function* outsideScopes<T>(steps: Generator<unknown, T, any>): Generator<unknown, T, any> {
   if (!currentTask()?.cancelScope) return yield* steps;

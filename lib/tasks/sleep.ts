@@ -24,7 +24,8 @@ export interface SleepOptions {
   ref?: boolean;
 }
 
-class Sleep<T> extends Future<T> implements TimerEntry, Steppable {
+/** @internal A sleep that has begun or not. */
+export class Sleep<T> extends Future<T> implements TimerEntry, Steppable {
   /** @internal */
   slot = -1;
   /** @internal KIND_STEP, on the prototype: it weighs nothing. */
@@ -65,6 +66,11 @@ class Sleep<T> extends Future<T> implements TimerEntry, Steppable {
   ): Promise<A | B> {
     if (this.delayMs >= 0) this.begin();
     return super.then(onResult, onError);
+  }
+
+  /** @internal For whoever waits for it in other ways than `yield*`. */
+  beginOnce(): void {
+    if (this.delayMs >= 0) this.begin();
   }
 
   /** @internal */

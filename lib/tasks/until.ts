@@ -7,28 +7,51 @@
  * the caller connected to the task's `signal`.
  */
 import { show } from '../errors.js';
+import type { Abortable } from './abortable.js';
+import { checkSignal } from './check-signal.js';
 import { isThenable } from './coroutine.js';
 import { currentLoop } from './current-loop.js';
 import type { EventLoop } from './event-loop.js';
 import { Future } from './future.js';
 import { FINISHED } from './future-status.js';
 
+/** What `until` can be told. */
+export interface UntilOptions extends Abortable {
+  /** Another loop than the current one. */
+  loop?: EventLoop;
+}
+
+function failOnAbort(future: Future<any>, signal: AbortSignal): void {
+  checkSignal('until', signal);
+  const abort = (): void => {
+    if (!future.done()) future.fail(signal.reason);
+  };
+  if (signal.aborted) {
+    abort();
+    return;
+  }
+  signal.addEventListener('abort', abort);
+  future.addListener({ settled: () => signal.removeEventListener('abort', abort) });
+}
+
 /**
  * Waits for a promise, cancellably: `yield* until(fetch(url, { signal: task.signal }))`.
  *
  * @param promise - a promise or anything with `then`
- * @param options - `loop`: another loop than the current one
+ * @param options - `loop`: another loop than the current one; `signal` ends the wait: it throws the
+ *   signal's reason
  * @returns a future that settles as the promise does
  * @throws TypeError if it is no promise
  *
  * Order: the waiting task goes on in the iteration after the promise has settled.
  */
-export function until<T>(promise: PromiseLike<T>, options?: { loop?: EventLoop }): Future<T> {
+export function until<T>(promise: PromiseLike<T>, options?: UntilOptions): Future<T> {
   if (!isThenable(promise)) {
     throw new TypeError(`until: a promise was expected, got ${show(promise)}`);
   }
   const future = new Future<T>(options?.loop ?? currentLoop());
   future.loop.requestDrain();
+  if (options?.signal !== undefined) failOnAbort(future, options.signal);
   promise.then(
     (value) => {
       if (!future.done()) future.settle(FINISHED, value);

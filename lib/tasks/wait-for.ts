@@ -2,6 +2,8 @@
 import { isCancelledError, TimeoutError } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
+import type { Abortable } from './abortable.js';
+import { underSignal } from './cancel-scope.js';
 import { Coroutine, callBody, isThenable, isYieldable, notRunnable } from './coroutine.js';
 import { currentTask } from './current-task.js';
 import { ensureFuture } from './ensure-future.js';
@@ -62,6 +64,7 @@ function* waitForSteps<T>(
  *   coroutine and a function run inside the current task.
  * @param delayMs - milliseconds; null: no limit; zero or less: only a result that is there already
  *   counts
+ * @param options - `signal` cancels the awaitable; then the signal's reason is thrown
  * @returns when awaited, the result. If the awaitable refuses to be cancelled and returns a value,
  *   that value.
  * @throws TypeError if an argument has the wrong type; when awaited: TimeoutError, or what the
@@ -73,10 +76,12 @@ function* waitForSteps<T>(
 export function waitFor<A extends Awaitable<any> | Runnable<any>>(
   awaitable: A,
   delayMs: number | null,
+  options?: Abortable,
 ): Coroutine<Awaited<A>> {
   checkTimeout('waitFor', delayMs);
   if (typeof awaitable !== 'function' && !isYieldable(awaitable) && !isThenable(awaitable)) {
     throw new TypeError(`waitFor: ${notRunnable(awaitable)}`);
   }
-  return new Coroutine(waitForSteps(awaitable as Awaitable<Awaited<A>>, delayMs));
+  const steps = waitForSteps(awaitable as Awaitable<Awaited<A>>, delayMs);
+  return new Coroutine(underSignal('waitFor', options?.signal, steps));
 }

@@ -117,9 +117,14 @@ export class Waiting<T> extends Future<T> {
 }
 Object.defineProperty(Waiting.prototype, FUTURE_BRAND, { value: 'coroutine' });
 
-let putOff: (error: unknown) => void;
+/** Set by task.ts. */
+let putOffInTask: (error: unknown) => void;
 
-/** Set by task.ts: the error is thrown at the next wait of the current task. */
+/** A cancellation that came too late for one wait is thrown at the task's next one. */
+export function putOff(error: unknown): void {
+  putOffInTask(error);
+}
+
 export function setPutOff(how: (error: unknown) => void): void {
-  putOff = how;
+  putOffInTask = how;
 }
