@@ -57,22 +57,21 @@ export class CancelScope {
   private children: Set<CancelScope> | null = null;
   private task: Task<unknown> | null = null;
   private cancellingBefore = 0;
+  private open = false;
   private readonly onAbort = (): void => this.cancel(this.options.signal!.reason);
 
   /** @throws TypeError if an option has the wrong type */
   constructor(options: CancelScopeOptions = {}) {
-    const { deadline = Infinity, signal } = options;
+    checkOptions('cancelScope', options);
+    const { deadline = Infinity, shield = false, signal } = options;
     checkDeadline('cancelScope', deadline);
     checkSignal('cancelScope', signal);
+    if (typeof shield !== 'boolean') {
+      throw new TypeError(`cancelScope: shield must be true or false, got ${show(shield)}`);
+    }
     this.options = options;
     this.deadlineMs = deadline;
-    this.shield = options.shield ?? false;
-  }
-
-  /** @internal The scope of a group reaches its tasks. */
-  static inherit(task: Task<unknown>, parent: CancelScope): void {
-    const scope = new CancelScope();
-    scope.attach(task, parent);
+    this.shield = shield;
   }
 
   // ---- what it is -------------------------------------------------------------------------------
@@ -95,7 +94,7 @@ export class CancelScope {
   set deadline(whenMs: number) {
     checkDeadline('deadline', whenMs);
     this.deadlineMs = whenMs;
-    if (this.task !== null) this.arm();
+    if (this.open) this.arm();
   }
 
   /**
@@ -159,18 +158,28 @@ export class CancelScope {
    *
    * @param error - what left it, if anything
    * @returns true if that was the scope's own cancellation, which goes no further
-   * @throws RuntimeError if a scope inside is still open
+   * @throws RuntimeError if it is not open in the current task; if a scope inside is still open:
+   *   then it is closed all the same, and the one inside goes on without it
    */
   exit(error?: unknown): boolean {
-    const task = this.task!;
-    if (task?.cancelScope !== this) {
-      throw new RuntimeError('cancel scopes must be left in the reverse order of entering them');
+    const { task } = this;
+    if (!this.open) throw new RuntimeError('CancelScope has not been entered, or was left before');
+    if (task !== currentTask()) {
+      throw new RuntimeError('CancelScope must be left by the task that entered it');
     }
+    const innermost = task!.cancelScope === this;
     this.close();
+    if (!innermost) {
+      throw new RuntimeError(
+        'CancelScopes must be left in the reverse order of entering them: blocks that run side ' +
+          'by side need tasks of their own, of gather() or a group',
+        { cause: error },
+      );
+    }
     this.cancelledCaught =
       this.cancellation !== null &&
       isCancelledError(error) &&
-      task.cancelling() <= this.cancellingBefore &&
+      task!.cancelling() <= this.cancellingBefore &&
       (this.shield || this.parent === null || this.parent.effective() === null);
     return this.cancelledCaught;
   }
@@ -186,14 +195,35 @@ export class CancelScope {
     return found;
   }
 
+  /** @internal Whether it is `scope`, or in it, be it behind a shield. */
+  isInside(scope: object | null): boolean {
+    if (scope === null) return false;
+    let each: CancelScope | null = this;
+    while (each !== null && each !== scope) each = each.parent;
+    return each !== null;
+  }
+
+  /** @internal The scope of a group reaches its tasks. Each has an entry of its own to hang on. */
+  adopt(task: Task<unknown>): void {
+    if (task.done() || task.cancelScope !== null) return;
+    const entry = new CancelScope();
+    entry.attach(task, this);
+    const cancellation = entry.effective();
+    if (cancellation !== null) task.waiter?.cancel(cancellation);
+  }
+
   /** @internal The task has ended, or the block has. */
   close(): void {
+    const { parent } = this;
+    const task = this.task!;
+    const around = parent !== null && parent.task === task ? parent : null;
+    this.open = false;
     this.handle?.cancel();
     this.handle = null;
     this.options.signal?.removeEventListener('abort', this.onAbort);
-    const { parent } = this;
     parent?.children?.delete(this);
-    this.task!.cancelScope = parent !== null && parent.task === this.task ? parent : null;
+    if (task.cancelScope === this) task.cancelScope = around;
+    else this.handOver();
   }
 
   /** For messages. */
@@ -205,7 +235,18 @@ export class CancelScope {
     return this.shield ? null : this.parent;
   }
 
+  /** Left in the wrong order: what is inside is now inside of what is around. */
+  private handOver(): void {
+    const { parent } = this;
+    for (const child of this.children ?? []) {
+      child.parent = parent;
+      if (parent !== null) (parent.children ??= new Set()).add(child);
+    }
+    this.children = null;
+  }
+
   private attach(task: Task<unknown>, parent: CancelScope | null): void {
+    this.open = true;
     this.task = task;
     this.parent = parent;
     if (parent !== null) (parent.children ??= new Set()).add(this);
@@ -218,8 +259,8 @@ export class CancelScope {
     if (this.deadlineMs === Infinity || this.cancelCalled) return;
     const { loop } = this.task!;
     const expire = (): void => this.cancel(this.options.reason ?? 'deadline passed');
-    this.handle =
-      this.deadlineMs <= loop.time() ? loop.callSoon(expire) : loop.callAt(this.deadlineMs, expire);
+    if (this.deadlineMs <= loop.time()) expire();
+    else this.handle = loop.callAt(this.deadlineMs, expire);
   }
 
   private deliver(cancellation: Cancellation): void {
@@ -229,6 +270,12 @@ export class CancelScope {
       if (!child.shield) child.deliver(cancellation);
     }
   }
+}
+
+/** @internal */
+export function checkOptions(name: string, options: unknown): void {
+  if (typeof options === 'object' && options !== null) return;
+  throw new TypeError(`${name}: options must be an object, got ${show(options)}`);
 }
 
 function checkDeadline(name: string, value: unknown): void {
@@ -246,11 +293,16 @@ export function* scopeSteps<T>(
 ): Generator<unknown, T | undefined, any> {
   scope.enter();
   let result: T;
+  let ended = false;
   try {
     result = yield* callBody(body, currentTask()!, scope);
+    ended = true;
   } catch (error) {
+    ended = true;
     if (scope.exit(error)) return undefined;
     throw error;
+  } finally {
+    if (!ended) scope.close(); // the generator was closed from outside
   }
   scope.exit();
   return result;
@@ -300,7 +352,7 @@ export function* outsideScopes<T>(steps: Generator<unknown, T, any>): Generator<
   try {
     return yield* steps;
   } finally {
-    shield.exit();
+    shield.close();
   }
 }
 

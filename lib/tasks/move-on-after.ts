@@ -4,6 +4,7 @@ import {
   CancelScope,
   type CancelScopeOptions,
   checkBody,
+  checkOptions,
   type ScopeBody,
   scopeSteps,
 } from './cancel-scope.js';
@@ -15,6 +16,7 @@ export function scopeFor(name: string, delayMs: number, options?: CancelScopeOpt
   if (typeof delayMs !== 'number' || Number.isNaN(delayMs)) {
     throw new TypeError(`${name}: time must be a number of milliseconds, got ${show(delayMs)}`);
   }
+  if (options !== undefined) checkOptions(name, options);
   return new CancelScope({ ...options, deadline: currentLoop().time() + delayMs });
 }
 

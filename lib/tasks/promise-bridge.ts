@@ -129,7 +129,7 @@ class AwaitDriver extends Reaction implements Driver {
     this.waiter = null;
     if (this.task.mustCancel()) {
       const error = this.task.takePendingCancel();
-      if (!throwing || !isCancelledError(value)) {
+      if (!throwing || !isCancelledError(value) || this.task.isInside(value.origin)) {
         this.advance(true, error);
         return;
       }

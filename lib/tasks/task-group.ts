@@ -6,9 +6,10 @@
  * Decision. The block is a function: `taskGroup(body)`. The object form has `enter()` and
  * `exit(error)`. asyncio's rules, line for line.
  */
-import { isCancelledError, isExit, RuntimeError, show } from '../errors.js';
+import { isCancelledError, isExit, makeCancelledError, RuntimeError, show } from '../errors.js';
 import { ExceptionGroup } from '../exception-group.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
+import { type CancelScope, outsideScopes } from './cancel-scope.js';
 import { Coroutine, callBody } from './coroutine.js';
 import { getRunningLoop } from './current-loop.js';
 import { currentTask } from './current-task.js';
@@ -21,6 +22,9 @@ export class TaskGroup {
   private readonly tasks = new Set<Task<any>>();
   private readonly errors: unknown[] = [];
   private parent: Task<unknown> | null = null;
+  /** What it was entered in: it reaches the tasks, too. */
+  private cancelScope: CancelScope | null = null;
+  private cancellingBefore = 0;
   private exiting = false;
   private aborting = false;
   private parentCancelRequested = false;
@@ -41,6 +45,8 @@ export class TaskGroup {
     if (this.parent === null) {
       throw new RuntimeError(`TaskGroup ${this} cannot determine the parent task`);
     }
+    this.cancelScope = this.parent.cancelScope;
+    this.cancellingBefore = this.parent.cancelling();
     if (this.cancelRequested) this.cancelParent();
     return this;
   }
@@ -57,7 +63,10 @@ export class TaskGroup {
       throw new RuntimeError(`TaskGroup ${this} is finished`);
     }
     if (this.aborting) throw new RuntimeError(`TaskGroup ${this} is shutting down`);
-    const task = getRunningLoop().createTask(runnable, options);
+    const { cancelScope } = this;
+    const how = cancelScope === null ? options : { ...options, cancelScope };
+    const task = getRunningLoop().createTask(runnable, how);
+    cancelScope?.adopt(task); // if a task factory has dropped the option
     this.tasks.add(task);
     task.addListener({ settled: (done: Task<any>) => this.taskDone(done) });
     return task;
@@ -125,7 +134,26 @@ export class TaskGroup {
     const cancelled = error !== undefined && isCancelledError(error.value);
     if (error !== undefined && isExit(error.value)) this.exitError ??= error;
     let propagate: { value: unknown } | null = cancelled ? error : null;
-    if (error !== undefined && !this.aborting) this.abort();
+    if (error !== undefined && !this.aborting && !(cancelled && this.toldByScope())) this.abort();
+    const waited = this.tasks.size > 0;
+    if (waited) propagate = (yield* outsideScopes(this.childrenDone())) ?? propagate;
+    if (this.exitError !== null) throw this.exitError.value;
+    if (this.parentCancelRequested && this.parent!.uncancel() === 0) propagate = null;
+    if (propagate !== null && this.errors.length === 0) throw propagate.value;
+    if (error !== undefined && !cancelled) this.errors.push(error.value);
+    if (this.errors.length > 0) this.raiseErrors();
+    const cancellation = waited ? this.parent!.scopeCancellation() : null;
+    if (cancellation !== null) throw makeCancelledError(cancellation);
+  }
+
+  /**
+   * Waits for the tasks. Scopes do not reach in here: they reach the tasks, and what those do in
+   * a shield must not keep the parent spinning.
+   *
+   * @returns the cancellation that came meanwhile
+   */
+  private *childrenDone(): Generator<unknown, { value: unknown } | null, any> {
+    let interrupted: { value: unknown } | null = null;
     while (this.tasks.size > 0) {
       this.allDone ??= new Future<void>(this.parent!.loop);
       try {
@@ -133,17 +161,26 @@ export class TaskGroup {
       } catch (problem) {
         if (!isCancelledError(problem)) throw problem;
         if (!this.aborting) {
-          propagate = { value: problem };
+          interrupted = { value: problem };
           this.abort();
         }
       }
       this.allDone = null;
     }
-    if (this.exitError !== null) throw this.exitError.value;
-    if (this.parentCancelRequested && this.parent!.uncancel() === 0) propagate = null;
-    if (propagate !== null && this.errors.length === 0) throw propagate.value;
-    if (error !== undefined && !cancelled) this.errors.push(error.value);
-    if (this.errors.length > 0) this.raiseErrors();
+    return interrupted;
+  }
+
+  /**
+   * Whether it is a scope that cancels the block. Then the tasks know it from the same scope, which
+   * respects their shields; `abort()` would not.
+   */
+  private toldByScope(): boolean {
+    const { cancelScope, cancellingBefore } = this;
+    return (
+      cancelScope !== null &&
+      cancelScope.effective() !== null &&
+      this.parent!.cancelling() <= cancellingBefore
+    );
   }
 
   private raiseErrors(): never {
@@ -181,14 +218,14 @@ export class TaskGroup {
     try {
       return yield* ready;
     } catch (error) {
-      if (!task.done()) yield* this.cancelAndWait(task);
+      if (!task.done()) yield* outsideScopes(this.cancelAndWait(task));
       throw error;
     }
   }
 
   /** Nobody waits for its readiness any more. A second cancellation does not change that. */
   private *cancelAndWait(task: Task<unknown>): Generator<unknown, void, any> {
-    task.cancel();
+    if (!this.toldByScope()) task.cancel();
     while (!task.done()) {
       const done = new Future<void>();
       task.addListener({ settled: () => done.done() || done.settle(FINISHED, undefined) });

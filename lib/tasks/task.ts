@@ -68,6 +68,8 @@ export interface TaskOptions {
   context?: Context;
   /** Take the first step at once, inside `createTask`. Counterpart: `eager_start=True`. */
   eagerStart?: boolean;
+  /** @internal The cancel scope that reaches it from outside: that of its group. */
+  cancelScope?: CancelScope;
 }
 
 /** What only some tasks have. */
@@ -139,6 +141,7 @@ export class Task<T = unknown> extends Future<T> {
       this.label = options.name === undefined ? ++state.lastTaskNumber : String(options.name);
       if (options.context !== undefined) checkContext('createTask', options.context);
       this.context = options.context ?? captureContext();
+      options.cancelScope?.adopt(this as Task<unknown>);
     }
     if (loop.debug) this.needExtra().createdAt = new Error().stack?.replace(/^Error\n/, '');
     scope.add(this as Task<unknown>);
@@ -201,6 +204,8 @@ export class Task<T = unknown> extends Future<T> {
   override cancel(reason?: unknown): boolean {
     this.retrieve();
     if (this.done()) return false;
+    // The scope that this comes from reaches the task by itself, and respects its shields.
+    if (reason instanceof Cancellation && this.isInside(reason.origin)) return false;
     this.status += CANCEL_REQUEST;
     const request = requestOf(reason);
     this.extra?.controller?.abort(makeCancelledError(request));
@@ -277,7 +282,7 @@ export class Task<T = unknown> extends Future<T> {
     this.waiter = null;
     if ((this.status & MUST_CANCEL) !== 0) {
       const error = this.takePendingCancel();
-      if (!throwing || !isCancelledError(value)) {
+      if (!throwing || !isCancelledError(value) || this.isInside(value.origin)) {
         this.runStep(true, error);
         return;
       }
@@ -321,7 +326,12 @@ export class Task<T = unknown> extends Future<T> {
     return this.cancelScope?.effective() ?? null;
   }
 
-  /** @internal An error that came too late for one wait is for the next one. */
+  /** @internal Whether `origin` is a scope that it is in: that one cancels it again and again. */
+  isInside(origin: object | null): boolean {
+    return (this.status & IN_CANCEL_SCOPE) !== 0 && this.cancelScope!.isInside(origin);
+  }
+
+  /** @internal An error that came too late is for the next one. */
   putOff(error: unknown): void {
     if (!isCancelledError(error)) throw error;
     this.status |= MUST_CANCEL;
