@@ -282,6 +282,7 @@ export abstract class Scheduler extends Dispatcher {
 
   /** @internal */
   reportSlow(beganMs: number, what: string): void {
+    if (beganMs === 0) return; // debug mode was turned on meanwhile
     const tookMs = now() - beganMs;
     if (tookMs < SLOW_CALLBACK_MS) return;
     console.warn(`ringloop: executing ${what} took ${tookMs.toFixed(0)} ms`);

@@ -33,6 +33,7 @@ import {
   WAITER_LIST,
 } from './future-status.js';
 import { subscribePromise } from './promise-bridge.js';
+import { located } from './swallowed-cancel.js';
 import { Unretrieved, watchUnretrieved } from './unretrieved.js';
 
 /** A waiter: a task, which is queued as a step, or a listener, which is told who settled. */
@@ -200,7 +201,7 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
 
   /** @internal */
   throw(error: unknown): never {
-    throw error;
+    throw located(error);
   }
 
   /** @internal */

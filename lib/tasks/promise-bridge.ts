@@ -164,6 +164,7 @@ class AwaitDriver extends Reaction implements Driver {
       return;
     }
     this.task.removeAwait(this);
+    if (failed && this.task.loop.debug) this.task.noteCancelDelivered(result.value);
     this.task.loop.requestDrain();
     this.deliver(failed, result.value);
   }

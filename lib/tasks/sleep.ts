@@ -15,6 +15,7 @@ import { checkSignal } from './check-signal.js';
 import { Coroutine } from './coroutine.js';
 import { Future } from './future.js';
 import { FINISHED, FUTURE_BRAND, RESUMED } from './future-status.js';
+import { located } from './swallowed-cancel.js';
 
 /** What `sleep` can be told. */
 export interface SleepOptions {
@@ -46,7 +47,7 @@ export class Sleep<T> extends Future<T> implements TimerEntry, Steppable {
 
   override throw(error: unknown): never {
     this.loop.cancelTimer(this);
-    throw error;
+    throw located(error);
   }
 
   override cancel(reason?: unknown): boolean {
@@ -101,7 +102,7 @@ class YieldOnce extends Coroutine<void> {
   }
 
   throw(error: unknown): never {
-    throw error;
+    throw located(error);
   }
 
   return(): IteratorResult<unknown, void> {

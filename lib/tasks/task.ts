@@ -57,6 +57,7 @@ import {
 } from './future-status.js';
 import { resumeGenerator, throwIntoGenerator } from './generator.js';
 import type { Scope } from './scope.js';
+import { SwallowedCancel } from './swallowed-cancel.js';
 import { Unretrieved, unretrievedOf } from './unretrieved.js';
 import { setPutOff } from './waiting.js';
 
@@ -80,6 +81,10 @@ interface Extra {
   lastReason: unknown;
   /** The innermost cancel scope. */
   cancelScope: CancelScope | null;
+  /** Debug mode: the cancellation that was thrown into the coroutine. */
+  delivered: unknown;
+  /** Debug mode: it waits again after that. */
+  swallowed: SwallowedCancel | null;
 }
 
 /** Not the result of a generator: the async function's promise will say how the task ends. */
@@ -238,6 +243,7 @@ export class Task<T = unknown> extends Future<T> {
     this.status -= CANCEL_REQUEST;
     if (this.cancelling() === 0) {
       this.status &= ~MUST_CANCEL;
+      if (this.extra !== null) this.forgetDelivered();
       if (this.extra?.controller?.signal.aborted) this.extra.controller = null;
     }
     return this.cancelling();
@@ -351,8 +357,27 @@ export class Task<T = unknown> extends Future<T> {
     return error;
   }
 
+  /** @internal Debug mode: an error was thrown at its await. */
+  noteCancelDelivered(error: unknown): void {
+    if (isCancelledError(error) && this.cancelling() > 0) this.needExtra().delivered = error;
+  }
+
+  /** Debug mode: it waits, perhaps in spite of that. */
+  private noteWait(): void {
+    const { extra } = this;
+    if (extra === null || extra.delivered === undefined || extra.swallowed !== null) return;
+    extra.swallowed = new SwallowedCancel(this as Task<unknown>, extra.delivered);
+  }
+
+  private forgetDelivered(): void {
+    this.extra!.delivered = undefined;
+    this.extra!.swallowed?.over();
+    this.extra!.swallowed = null;
+  }
+
   /** @internal An await of an async function begins. */
   addAwait(driver: AwaitOf): void {
+    if (this.loop.debug) this.noteWait();
     if (this.waiter === null) this.waiter = driver;
     else if (this.waiter instanceof Awaits) this.waiter.drivers.add(driver);
     else this.waiter = new Awaits([this.waiter as AwaitOf, driver]);
@@ -428,7 +453,11 @@ export class Task<T = unknown> extends Future<T> {
     state.loop = outerLoop;
     state.task = outerTask;
     state.context = outerContext;
-    if (loop.debug) loop.reportSlow(began, String(this));
+    if (loop.debug) {
+      loop.reportSlow(began, String(this));
+      if (throwing) this.noteCancelDelivered(value);
+      if (!failed && !result.done) this.noteWait();
+    }
     if (failed) this.finishWithError(result.value);
     else if (result.done) this.finishWithResult(result.value);
     else if (result === PROMISE_DECIDES) return;
@@ -477,6 +506,7 @@ export class Task<T = unknown> extends Future<T> {
   }
 
   private finishWithResult(result: T): void {
+    this.extra?.swallowed?.swallowed();
     this.leave();
     if ((this.status & MUST_CANCEL) === 0) {
       this.settle(FINISHED, result);
@@ -487,6 +517,7 @@ export class Task<T = unknown> extends Future<T> {
   }
 
   private finishWithError(error: unknown): void {
+    this.extra?.swallowed?.over();
     this.leave();
     this.status &= ~MUST_CANCEL;
     if (isCancelledError(error)) {
@@ -509,6 +540,8 @@ export class Task<T = unknown> extends Future<T> {
       createdAt: undefined,
       lastReason: undefined,
       cancelScope: null,
+      delivered: undefined,
+      swallowed: null,
     });
   }
 

@@ -31,6 +31,7 @@ import {
   RESUMED,
 } from './future-status.js';
 import { awaitSteps } from './promise-bridge.js';
+import { located } from './swallowed-cancel.js';
 import type { WaitList } from './wait-list.js';
 
 /** Something that can be waited for. */
@@ -84,7 +85,7 @@ export class Waiting<T> extends Future<T> {
       putOff(error);
       return { value: this.value, done: true } as never;
     }
-    throw error;
+    throw located(error);
   }
 
   override return(value: T): IteratorResult<unknown, T> {
@@ -117,7 +118,6 @@ export class Waiting<T> extends Future<T> {
 }
 Object.defineProperty(Waiting.prototype, FUTURE_BRAND, { value: 'coroutine' });
 
-/** Set by task.ts. */
 let putOffInTask: (error: unknown) => void;
 
 /** A cancellation that came too late for one wait is thrown at the task's next one. */
@@ -125,6 +125,7 @@ export function putOff(error: unknown): void {
   putOffInTask(error);
 }
 
+/** Set by task.ts, which stands above this file. */
 export function setPutOff(how: (error: unknown) => void): void {
   putOffInTask = how;
 }
