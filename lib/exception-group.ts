@@ -3,8 +3,8 @@
  *
  * Facts. Python has `except*`; JavaScript has one `catch` that gets everything.
  * Decision. `split` does what `except*` does: it divides a group, nested ones included, into what
- * matches and the rest. A part is made by `derive`, so that subclasses survive, and has the message,
- * the stack and the cause of the whole.
+ * matches and the rest. A part is made by `derive`, so that subclasses survive, and has the
+ * message, the stack and the cause of the whole.
  */
 import { named, show } from './errors.js';
 

@@ -173,8 +173,8 @@ export class Broadcast<T> {
    *
    * @param options - `signal` ends the wait
    * @throws TypeError if an option has the wrong type; when awaited: EndOfChannel if the broadcast
-   *   is closed, CancelledError, the reason of the signal. With `slow: 'wait'`, a send that is ended
-   *   early has reached those subscribers that had room.
+   *   is closed, CancelledError, the reason of the signal. With `slow: 'wait'`, a send that is
+   *   ended early has reached those subscribers that had room.
    *
    * Order: every subscriber gets the items in the same order.
    */

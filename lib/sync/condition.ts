@@ -4,8 +4,8 @@
  * Facts. `wait()` must have the lock again before it ends, also when it was cancelled, and again
  * when it was cancelled while it waited for the lock.
  * Decision. asyncio's algorithm: whatever ends a wait by an error wakes another waiter in its
- * place, so wake-ups may be spurious, and none is lost. Taking the lock again is shielded from cancel
- * scopes, which would otherwise cancel it again in every iteration.
+ * place, so wake-ups may be spurious, and none is lost. Taking the lock again is shielded from
+ * cancel scopes, which would otherwise cancel it again in every iteration.
  */
 import { isCancelledError, RuntimeError } from '../errors.js';
 import { type Abortable, abortable } from '../tasks/abortable.js';

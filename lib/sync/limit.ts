@@ -1,9 +1,9 @@
 /**
  * limit: a function for every item, so many at a time.
  *
- * Decision. One task for each item, in a task group, started when there is a permit: items are taken
- * from the iterable no sooner. A failure cancels the rest, and nothing runs on afterwards. Async
- * iterables are asked for one item at a time.
+ * Decision. One task for each item, in a task group, started when there is a permit: items are
+ * taken from the iterable no sooner. A failure cancels the rest, and nothing runs on afterwards.
+ * Async iterables are asked for one item at a time.
  */
 import { show } from '../errors.js';
 import { ExceptionGroup } from '../exception-group.js';

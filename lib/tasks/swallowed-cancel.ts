@@ -5,8 +5,8 @@
  * nothing tells the two apart at that moment; how the task ends does.
  * Decision. A task that waits again after its cancellation is watched. It is reported when it ends
  * with a result, or is still running a second later; not when it ends cancelled or failed, or takes
- * the cancellation back with `uncancel()`. In debug mode a CancelledError has a stack, made where it
- * is thrown in, so that the report names the line of the await.
+ * the cancellation back with `uncancel()`. In debug mode a CancelledError has a stack, made where
+ * it is thrown in, so that the report names the line of the await.
  */
 import { isCancelledError } from '../errors.js';
 import type { Handle } from '../loop/handle.js';
