@@ -179,8 +179,8 @@ function* selectSteps(cases: readonly Case[]): Generator<unknown, any, any> {
  * Waits for the first of several operations, and does only that one: no item, permit or lock goes
  * to the others.
  *
- *     const first = yield* select({ job: jobs.receive(), stop: stopped.wait(), tick: sleep(1000)
- *     }); if (first.key === 'job') work(first.value);
+ *     const first = yield* select({ job: jobs.receive(), tick: sleep(1000) });
+ *     if (first.key === 'job') work(first.value);
  *
  * @param cases - operations that have not begun (`receive`, `send`, `get`, `put`, `acquire`,
  *   `hold`, `wait` of an event), sleeps, futures and tasks, by name. Futures and tasks are not
