@@ -7,7 +7,7 @@
  * place, so wake-ups may be spurious, and none is lost. Taking the lock again is shielded from
  * cancel scopes, which would otherwise cancel it again in every iteration.
  */
-import { isCancelledError, RuntimeError } from '../errors.js';
+import { isCancelledError, RuntimeError, show } from '../errors.js';
 import { type Abortable, abortable } from '../tasks/abortable.js';
 import { outsideScopes } from '../tasks/cancel-scope.js';
 import { Coroutine } from '../tasks/coroutine.js';
@@ -29,7 +29,9 @@ export class Condition {
 
   /** @param lock - to share it with other conditions */
   constructor(private readonly lock = new Lock()) {
-    if (!(lock instanceof Lock)) throw new TypeError('Condition: lock must be a Lock');
+    if (!(lock instanceof Lock)) {
+      throw new TypeError(`Condition: lock must be a Lock, got ${show(lock)}`);
+    }
   }
 
   /** Whether somebody has the lock. */
@@ -85,7 +87,7 @@ export class Condition {
    */
   waitFor<T>(predicate: () => T, options?: Abortable): Coroutine<T> {
     if (typeof predicate !== 'function') {
-      throw new TypeError('waitFor: predicate must be a function');
+      throw new TypeError(`waitFor: predicate must be a function, got ${show(predicate)}`);
     }
     return abortable('waitFor', options, new Coroutine(this.waitForSteps(predicate)));
   }

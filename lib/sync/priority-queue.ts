@@ -5,7 +5,8 @@
  * JavaScript `<` compares arrays as strings.
  * Decision. `compare` decides; without it numbers, strings, dates and arrays of them are compared
  * as in Python, and anything else is refused when it is put. Equal items keep their order. A binary
- * heap in an array.
+ * heap in an array. `compare` may throw: a
+ * place is found before anything is moved, so that no item is lost or doubled.
  */
 import { show } from '../errors.js';
 import { Queue, type Store } from './queue.js';
@@ -35,39 +36,44 @@ class Heap<T> implements Store<T> {
 
   push(item: T): void {
     const { entries } = this;
-    // Before it is in: an item that cannot be compared changes nothing.
+    // Whatever compare throws, it throws before anything is moved.
     if (entries.length > 0) this.compare(item, entries[0]!.item);
     else this.compare(item, item);
     const entry = { item, order: this.pushed++ };
+    let place = entries.length;
+    while (place > 0 && this.before(entry, entries[(place - 1) >> 1]!)) place = (place - 1) >> 1;
     let at = entries.length;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!this.before(entry, entries[parent]!)) break;
-      entries[at] = entries[parent]!;
-      at = parent;
-    }
-    entries[at] = entry;
+    for (; at > place; at = (at - 1) >> 1) entries[at] = entries[(at - 1) >> 1]!;
+    entries[place] = entry;
   }
 
   shift(): T | undefined {
     const { entries } = this;
-    const top = entries[0];
-    const last = entries.pop();
-    if (last !== undefined && last !== top) this.sink(last);
-    return top?.item;
+    let moved = entries[entries.length - 1]!;
+    let at = this.placeFromTop(moved);
+    entries.pop();
+    if (entries.length === 0) return moved.item;
+    // The last one takes that place, and those above move up, the topmost one out.
+    for (; ; at = (at - 1) >> 1) {
+      const next = entries[at]!;
+      entries[at] = moved;
+      moved = next;
+      if (at === 0) return moved.item;
+    }
   }
 
-  private sink(entry: Entry<T>): void {
+  /** Where the last entry belongs when the first one is gone. */
+  private placeFromTop(last: Entry<T>): number {
     const { entries } = this;
+    const size = entries.length - 1;
     let at = 0;
-    for (let child = 1; child < entries.length; child = 2 * at + 1) {
+    for (let child = 1; child < size; child = 2 * at + 1) {
       const right = child + 1;
-      if (right < entries.length && this.before(entries[right]!, entries[child]!)) child = right;
-      if (!this.before(entries[child]!, entry)) break;
-      entries[at] = entries[child]!;
+      if (right < size && this.before(entries[right]!, entries[child]!)) child = right;
+      if (!this.before(entries[child]!, last)) break;
       at = child;
     }
-    entries[at] = entry;
+    return at;
   }
 
   private before(a: Entry<T>, b: Entry<T>): boolean {

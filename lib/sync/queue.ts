@@ -55,14 +55,22 @@ class Getting<T> implements Operation {
 
   /** Somebody may have been faster. */
   woken(waiting: Waiting<T>): boolean {
-    return this.begin(waiting);
+    try {
+      return this.begin(waiting);
+    } catch (error) {
+      this.passOn();
+      throw error;
+    }
   }
 
   abandoned(waiting: Waiting<T>): boolean {
-    const { queue } = this;
-    queue.getters.remove(waiting);
-    if (waiting.wasWoken() && !queue.empty()) wakeNext(queue.getters);
+    this.queue.getters.remove(waiting);
+    if (waiting.wasWoken()) this.passOn();
     return false;
+  }
+
+  private passOn(): void {
+    if (!this.queue.empty()) wakeNext(this.queue.getters);
   }
 }
 
@@ -82,15 +90,24 @@ class Putting<T> implements Operation {
     return true;
   }
 
+  /** A PriorityQueue may refuse the item. */
   woken(waiting: Waiting<unknown>): boolean {
-    return this.begin(waiting);
+    try {
+      return this.begin(waiting);
+    } catch (error) {
+      this.passOn();
+      throw error;
+    }
   }
 
   abandoned(waiting: Waiting<unknown>): boolean {
-    const { queue } = this;
-    queue.putters.remove(waiting);
-    if (waiting.wasWoken() && !queue.full()) wakeNext(queue.putters);
+    this.queue.putters.remove(waiting);
+    if (waiting.wasWoken()) this.passOn();
     return false;
+  }
+
+  private passOn(): void {
+    if (!this.queue.full()) wakeNext(this.queue.putters);
   }
 }
 
