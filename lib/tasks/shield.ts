@@ -1,4 +1,5 @@
 /** shield: what is inside is not cancelled together with whoever waits for it. */
+import { InvalidStateError } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { ensureFuture } from './ensure-future.js';
@@ -13,9 +14,19 @@ class InnerDone implements Listener<Future<unknown>> {
     const { outer } = this;
     if (outer.cancelled()) return;
     if (inner.cancelled()) outer.cancel();
+    else if (outer.done()) reportSettledTwice(outer);
     else if (inner.failed()) outer.fail(inner.takeError());
     else outer.settle(FINISHED, inner.value);
   }
+}
+
+/** The outcome comes when somebody else has settled the outer future: it has nowhere to go. */
+function reportSettledTwice(outer: Future<unknown>): void {
+  outer.loop.callExceptionHandler({
+    message: 'Exception in callback of shield',
+    exception: new InvalidStateError('invalid state'),
+    future: outer,
+  });
 }
 
 /** Nobody waits for the inner future any more: its error, if one comes, is reported. */

@@ -115,6 +115,26 @@ describe('shield', () => {
       assert.equal(yield* slow, 'slow');
     }));
 
+  // A random program set the outer future a step before the inner one: the result was overwritten.
+  it('keeps the result that somebody else has set, and reports the one from inside', () =>
+    withVirtualTime(function* () {
+      const loop = getRunningLoop();
+      const before = loop.getExceptionHandler();
+      const reports: ExceptionContext[] = [];
+      loop.setExceptionHandler((report) => void reports.push(report));
+      const inner = new Future<number>();
+      const outer = shield(inner) as Future<number>;
+      inner.setResult(1);
+      outer.setResult(2);
+      yield* sleep(1);
+      loop.setExceptionHandler(before);
+      assert.equal(yield* outer, 2);
+      assert.deepEqual(
+        reports.map(({ exception }) => (exception as Error).name),
+        ['InvalidStateError'],
+      );
+    }));
+
   it('refuses what cannot be awaited', () => {
     for (const wrong of [5, null, undefined, 'text', {}]) {
       assert.throws(() => shield(wrong as never), TypeError);
