@@ -2,7 +2,17 @@
 // included that it takes to get done. Usage: node bench/operations.js [PATTERN]
 'use strict';
 const Benchmark = require('benchmark');
-const { createTask, getEventLoop, run, sleep } = require('..');
+const {
+  createTask,
+  Event,
+  getEventLoop,
+  Lock,
+  Queue,
+  run,
+  Semaphore,
+  sleep,
+  taskGroup,
+} = require('..');
 
 const loop = getEventLoop();
 const noop = () => {};
@@ -93,7 +103,109 @@ const SUITES = {
       })().then(done);
     }),
   ],
+  'coordinate, nobody else wants it': [
+    inBatches('lock: acquire, release', (done) => {
+      run(function* () {
+        const lock = new Lock();
+        for (let i = 0; i < BATCH; i++) {
+          yield* lock.acquire();
+          lock.release();
+        }
+      }).then(done);
+    }),
+    inBatches('semaphore: acquire, release', (done) => {
+      run(function* () {
+        const semaphore = new Semaphore(2);
+        for (let i = 0; i < BATCH; i++) {
+          yield* semaphore.acquire();
+          semaphore.release();
+        }
+      }).then(done);
+    }),
+    inBatches('event that is set: wait', (done) => {
+      run(function* () {
+        const event = new Event();
+        event.set();
+        for (let i = 0; i < BATCH; i++) yield* event.wait();
+      }).then(done);
+    }),
+    inBatches('queue: put, get', (done) => {
+      run(function* () {
+        const queue = new Queue();
+        for (let i = 0; i < BATCH; i++) {
+          yield* queue.put(i);
+          yield* queue.get();
+        }
+      }).then(done);
+    }),
+    inBatches('an async function: await null', (done) => {
+      (async () => {
+        for (let i = 0; i < BATCH; i++) await null;
+      })().then(done);
+    }),
+  ],
+  'coordinate, and wait for each other': [
+    inBatches('event: wait, set', (done) => {
+      run(function* () {
+        const event = new Event();
+        const waiter = createTask(waitForEvent(event));
+        for (let i = 0; i < BATCH; i++) {
+          event.set();
+          yield* sleep(0);
+        }
+        yield* waiter;
+      }).then(done);
+    }),
+    inBatches('lock: handed from task to task', (done) => {
+      run(function* () {
+        const lock = new Lock();
+        yield* taskGroup(function* (group) {
+          for (let i = 0; i < 2; i++) group.createTask(takeTurns(lock));
+        });
+      }).then(done);
+    }),
+    inBatches('task group, each of 100 children', (done) => {
+      run(function* () {
+        for (let left = BATCH; left > 0; left -= 100) yield* taskGroup(hundred);
+      }).then(done);
+    }),
+    inBatches('Promise.all, each of 100 async functions', (done) => {
+      (async () => {
+        for (let left = BATCH; left > 0; left -= 100) {
+          await Promise.all(Array.from({ length: 100 }, awaitNull));
+        }
+      })().then(done);
+    }),
+  ],
 };
+
+function* waitForEvent(event) {
+  for (let i = 0; i < BATCH; i++) {
+    yield* event.wait();
+    event.clear();
+  }
+}
+
+function* takeTurns(lock) {
+  for (let i = 0; i < BATCH / 2; i++) {
+    yield* lock.acquire();
+    yield* sleep(0);
+    lock.release();
+  }
+}
+
+function* stepOnce() {
+  yield* sleep(0);
+}
+
+// biome-ignore lint/correctness/useYield: the block of a group need not wait
+function* hundred(group) {
+  for (let i = 0; i < 100; i++) group.createTask(stepOnce());
+}
+
+async function awaitNull() {
+  await null;
+}
 
 function runSuite(title, operations) {
   return new Promise((resolve) => {

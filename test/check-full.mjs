@@ -29,7 +29,7 @@ function suiteUnderAsan() {
   };
   const built = command('npx node-gyp rebuild', { cwd: folder, env: flags });
   const mocha = 'node --expose-gc node_modules/mocha/bin/mocha.js --no-config';
-  const suite = "'.build/test/{conformance,loop,tasks}/**/*.test.js'";
+  const suite = "'.build/test/{conformance,loop,tasks,sync}/**/*.test.js'";
   const tested =
     built &&
     command(
@@ -50,6 +50,9 @@ function nativePreset(preset) {
   );
 }
 
+const MOCHA = 'npx mocha --no-config --expose-gc --require .build/test/support/hooks.js';
+const PROFILES = 'core,cancel,groups,sync,queues,mixed';
+
 const CHECKS = {
   lint: () => command('npm run -s lint'),
   test: () => command('npm test'),
@@ -57,8 +60,13 @@ const CHECKS = {
     command(
       "RINGLOOP_HEAVY=1 npx mocha --no-config --expose-gc '.build/test/faults/workers.test.js'",
     ),
-  conformance: () => command('npm run -s conformance -- --seeds 1-2000'),
-  'conformance, async functions': () => command('npm run -s conformance -- --seeds 1-2000 --async'),
+  'simulations, 100,000 programs each': () =>
+    command(
+      `RINGLOOP_HEAVY=1 ${MOCHA} --timeout 1200000 '.build/test/{sync,tasks}/*simulation.test.js'`,
+    ),
+  conformance: () => command(`npm run -s conformance -- --seeds 1-5000 --profiles ${PROFILES}`),
+  'conformance, async functions': () =>
+    command(`npm run -s conformance -- --seeds 1-2000 --async --profiles ${PROFILES}`),
   'native debug': () => nativePreset('debug'),
   'native release': () => nativePreset('release'),
   'native asan': () => nativePreset('asan'),

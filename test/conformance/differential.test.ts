@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { differential } from './differential.js';
 import { Oracle } from './oracle.js';
 
+const PROFILES = ['core', 'cancel', 'groups', 'sync', 'queues', 'mixed'];
+
 describe('random programs on CPython 3.14 and here', function () {
   this.timeout(120_000);
   let oracle: Oracle;
@@ -14,7 +16,7 @@ describe('random programs on CPython 3.14 and here', function () {
     const kind = async ? 'async functions' : 'generators';
     it(`leave the same traces with ${kind}`, async () => {
       const reports: string[] = [];
-      const options = { from: 1, to: 150, profiles: ['core', 'cancel'], async };
+      const options = { from: 1, to: 60, profiles: PROFILES, async };
       const result = await differential(oracle, {
         ...options,
         report: (text) => reports.push(text),
