@@ -198,7 +198,6 @@ function* stepOnce() {
   yield* sleep(0);
 }
 
-// biome-ignore lint/correctness/useYield: the block of a group need not wait
 function* hundred(group) {
   for (let i = 0; i < 100; i++) group.createTask(stepOnce());
 }

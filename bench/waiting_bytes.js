@@ -1,6 +1,7 @@
 // What a waiting task weighs: bytes of the heap for each of N tasks, and after they have ended.
-// Usage: node --expose-gc bench/waiting_bytes.js [N]
+// Usage: node bench/waiting_bytes.js [N]
 'use strict';
+const { execFileSync } = require('node:child_process');
 const {
   createTask,
   Event,
