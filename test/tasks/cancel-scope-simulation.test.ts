@@ -166,10 +166,10 @@ class Stage {
   private *step(step: Step, path: Running[]): Generator<unknown, void, any> {
     switch (step.kind) {
       case 'sleep':
-        yield* sleep(step.ms);
+        yield* cancelledIfInside(sleep(step.ms));
         return;
       case 'gather':
-        yield* gather(step.delays.map((ms) => sleep(ms)));
+        yield* cancelledIfInside(gather(step.delays.map((ms) => sleep(ms))));
         return;
       case 'lock':
         yield* this.lock.acquire();
@@ -209,8 +209,11 @@ class Stage {
         yield* this.steps(step.body, path);
       } finally {
         const began = now();
-        yield* cancelScope(() => sleep(step.ms), { shield: true });
-        if (this.gentle) assert.equal(now(), began + step.ms, 'a clean-up was cut short');
+        try {
+          yield* cancelScope(() => sleep(step.ms), { shield: true });
+        } finally {
+          if (this.gentle) assert.equal(now(), began + step.ms, 'a clean-up was cut short');
+        }
         stillInside(path);
       }
     } else if (step.kind === 'group') {
@@ -263,6 +266,13 @@ class Stage {
 function stillInside(path: Running[]): void {
   for (const { left } of path)
     assert.equal(left, false, 'something ran on in a scope that was left');
+}
+
+/** A wait that begins in a cancelled scope does not return. */
+function* cancelledIfInside(wait: Iterable<unknown>): Generator<unknown, void, any> {
+  const doomed = currentScope()?.effectiveDeadline() === -Infinity;
+  yield* wait as Generator<unknown, void, any>;
+  assert.equal(doomed, false, 'a wait in a cancelled scope was not cancelled');
 }
 
 /** How a task ended. */

@@ -1216,6 +1216,19 @@ describe('a task group in a scope', () => {
       assert.ok(turns() - before < 15, `${turns() - before} iterations`);
     }));
 
+  it('whose start() is cancelled lets a shield finish that the task is in already', () =>
+    withVirtualTime(function* () {
+      const seen: string[] = [];
+      function* child(): Generator<unknown, void, any> {
+        yield* cancelScope(() => sleep(100), { shield: true });
+        seen.push(`shielded until ${now()}`);
+        yield* sleep(100);
+        seen.push('never');
+      }
+      yield* cancelScope(() => taskGroup((group) => group.start(child)), { deadline: 10 });
+      assert.deepEqual(seen, ['shielded until 100']);
+    }));
+
   it('that fails passes through a cancelled scope inside it', () =>
     withVirtualTime(function* () {
       const error = yield* errorOf(
