@@ -9,7 +9,7 @@
 import { EndOfChannel, Lagged, show } from '../errors.js';
 import { type Abortable, abortable } from '../tasks/abortable.js';
 import { Coroutine } from '../tasks/coroutine.js';
-import { memoryChannel, type Receiver, type Sender } from './channel.js';
+import { makeChannel, type Receiver, type Sender } from './channel.js';
 import { Lock } from './lock.js';
 
 /** What happens when a subscriber has no room. */
@@ -47,7 +47,8 @@ export class Subscription<T> {
     private readonly owner: Broadcast<T>,
     capacity: number,
   ) {
-    [this.sender, this.receiver] = memoryChannel<T>(capacity);
+    const end = (): Error => (this.lagged ? new Lagged(this.lostItems) : new EndOfChannel());
+    [this.sender, this.receiver] = makeChannel<T>(capacity, end);
   }
 
   /** How many items it did not get, because it was too slow. */
@@ -64,16 +65,12 @@ export class Subscription<T> {
    *   signal
    */
   receive(options?: Abortable): Coroutine<T> {
-    return abortable('receive', options, new Coroutine(this.receiveSteps()));
+    return this.receiver.receive(options);
   }
 
   /** Receives an item at once. @throws WouldBlock if there is none; as `receive` */
   receiveNowait(): T {
-    try {
-      return this.receiver.receiveNowait();
-    } catch (error) {
-      throw this.endOf(error);
-    }
+    return this.receiver.receiveNowait();
   }
 
   /** Nothing more is received. */
@@ -133,18 +130,6 @@ export class Subscription<T> {
   waitAndSend(item: T): Coroutine<void> {
     return this.sender.send(item);
   }
-
-  private *receiveSteps(): Generator<unknown, T, any> {
-    try {
-      return yield* this.receiver.receive();
-    } catch (error) {
-      throw this.endOf(error);
-    }
-  }
-
-  private endOf(error: unknown): unknown {
-    return this.lagged && error instanceof EndOfChannel ? new Lagged(this.lostItems) : error;
-  }
 }
 
 /** Items that go to every subscriber. `broadcast()` makes one. */
@@ -196,10 +181,11 @@ export class Broadcast<T> {
 
   /** How many subscribe, and how far the slowest is behind. */
   statistics(): BroadcastStatistics {
-    const behind = [...this.subscriptions].map((subscription) => subscription.behind);
+    let behind = 0;
+    for (const subscription of this.subscriptions) behind = Math.max(behind, subscription.behind);
     return {
-      subscribers: behind.length,
-      behind: Math.max(0, ...behind),
+      subscribers: this.subscriptions.size,
+      behind,
       capacity: this.capacity,
       slow: this.slow,
     };
@@ -257,7 +243,9 @@ export function broadcast<T = unknown>(options: BroadcastOptions = {}): Broadcas
   if (typeof capacity !== 'number' || Number.isNaN(capacity)) {
     throw new TypeError(`broadcast: capacity must be a number, got ${show(capacity)}`);
   }
-  if (capacity < 1) throw new RangeError('broadcast: capacity must be >= 1');
+  if (capacity < 1) {
+    throw new RangeError(`broadcast: capacity must be >= 1, got ${capacity}`);
+  }
   if (!POLICIES.includes(slow)) {
     throw new TypeError(`broadcast: slow must be one of ${POLICIES.join(', ')}, got ${show(slow)}`);
   }

@@ -44,7 +44,11 @@ class Channel<T> {
   openSenders = 0;
   openReceivers = 0;
 
-  constructor(readonly capacity: number) {}
+  /** @param makeEnd - what receivers get when nothing is left and no sender is */
+  constructor(
+    readonly capacity: number,
+    private readonly makeEnd: () => Error,
+  ) {}
 
   /** false: it would have to wait. */
   offer(item: T): boolean {
@@ -64,13 +68,13 @@ class Channel<T> {
       sender.wake(undefined);
     }
     if (this.buffer.size > 0) return { item: this.buffer.shift() as T };
-    if (this.openSenders === 0) throw new EndOfChannel();
+    if (this.openSenders === 0) throw this.makeEnd();
     return null;
   }
 
   senderClosed(): void {
     if (--this.openSenders > 0) return;
-    failAll(this.receivers, () => new EndOfChannel());
+    failAll(this.receivers, this.makeEnd);
   }
 
   receiverClosed(): void {
@@ -122,14 +126,11 @@ abstract class EndOperation<T> implements Operation {
 
   /** The end was closed by its owner. */
   fail(waiters: WaitList): void {
-    let waiting = waiters.first;
-    while (waiting !== null) {
-      const { following } = waiting;
-      if (waiting.operation === this && waiting.waits()) {
-        waiters.remove(waiting);
-        waiting.fail(new ClosedChannel());
-      }
-      waiting = following;
+    // One that fails may take another with it, if both are cases of a select.
+    for (const waiting of [...waiters]) {
+      if (waiting.operation !== this || !waiting.waits()) continue;
+      waiters.remove(waiting);
+      waiting.fail(new ClosedChannel());
     }
   }
 
@@ -320,7 +321,15 @@ export function memoryChannel<T = unknown>(
   if (typeof capacity !== 'number' || Number.isNaN(capacity)) {
     throw new TypeError(`memoryChannel: capacity must be a number, got ${show(capacity)}`);
   }
-  if (capacity < 0) throw new RangeError('memoryChannel: capacity must be >= 0');
-  const channel = new Channel<T>(capacity);
+  if (capacity < 0) throw new RangeError(`memoryChannel: capacity must be >= 0, got ${capacity}`);
+  return makeChannel(capacity, () => new EndOfChannel());
+}
+
+/** @internal A channel that ends in its own way. */
+export function makeChannel<T>(
+  capacity: number,
+  makeEnd: () => Error,
+): [sender: Sender<T>, receiver: Receiver<T>] {
+  const channel = new Channel<T>(capacity, makeEnd);
   return [new Sender(channel), new Receiver(channel)];
 }

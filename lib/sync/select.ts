@@ -4,16 +4,24 @@
  * Facts. Racing tasks and cancelling the losers loses what a loser had just received.
  * Decision. The operations themselves stand in their lists, as candidates. The first that is woken
  * takes the others out of theirs at once, in the very call that woke it, so no second one can be
- * given anything.
+ * given anything. The select is one wait like any other: a candidate waits exactly as long as it
+ * does, so what comes after a cancellation goes to whoever is behind.
  * Invariants. At most one candidate is woken; when `select` ends, none is in a list.
+ *
+ *     task --> [ the select: a Waiting ] --+-- Candidate --> [ receivers of a channel ]
+ *                                          +-- Candidate --> [ waiters of a lock ]
+ *                                          +-- listener  --> future, task, sleep
  */
-import { show } from '../errors.js';
+import { RuntimeError, show } from '../errors.js';
+import type { Handle } from '../loop/handle.js';
 import { type Abortable, abortable } from '../tasks/abortable.js';
-import { Coroutine } from '../tasks/coroutine.js';
+import type { Coroutine } from '../tasks/coroutine.js';
+import { currentLoop } from '../tasks/current-loop.js';
+import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
-import { FINISHED, FUTURE_BRAND } from '../tasks/future-status.js';
-import { Sleep } from '../tasks/sleep.js';
-import { type Operation, putOff, Waiting } from '../tasks/waiting.js';
+import { FAILED, FUTURE_BRAND } from '../tasks/future-status.js';
+import { Sleep, YIELD_ONCE } from '../tasks/sleep.js';
+import { type Operation, Waiting } from '../tasks/waiting.js';
 import type { Awaited, Yieldable } from '../types.js';
 
 /** What `select` returns: the name of the case that was first, and its result. */
@@ -24,31 +32,49 @@ export type Selected<C> = {
 /** One case. */
 interface Case {
   readonly key: string;
-  /** true: it is done already. */
-  begin(won: () => void): boolean;
-  /** Another one was first: out of the list. */
-  lose(): void;
-  /** The select is over. */
-  close(): void;
-  /** It was first, but an error is thrown at the `select`. true: its result stands. */
-  abandoned(): boolean;
-  /** Its result; null: it was taken by somebody else meanwhile. */
+  /** true: it is done already. Otherwise it calls `race.won` when it is, as long as it is asked. */
+  begin(race: Race): boolean;
+  /** Another one was first, or the select ended: out of the list. */
+  leave(): void;
+  /** It was the first. null: somebody else has taken it meanwhile. */
   take(): { value: unknown } | null;
+  /** It was the first, but an error is thrown at the select. null: the error goes on. */
+  abandoned(): { value: unknown } | null;
+  /** The select is over. */
+  end?(): void;
 }
 
-/** A wait of which somebody is told the moment it is woken. */
+/** Who is told which case was first. */
+interface Race {
+  readonly loop: EventLoop;
+  /** Nobody was first yet, and the select was not cancelled. */
+  isOpen(): boolean;
+  won(first: Case): void;
+}
+
+/** A wait that is part of a select, and tells it the moment it is woken. */
 class Candidate extends Waiting<any> {
   constructor(
     operation: Operation,
     result: unknown,
-    private readonly won: () => void,
+    private readonly race: Race,
+    private readonly ofCase: Case,
   ) {
     super(operation, result);
   }
 
+  override waits(): boolean {
+    return super.waits() && this.race.isOpen();
+  }
+
   override settle(how: number, value: unknown): void {
     super.settle(how, value);
-    this.won();
+    this.race.won(this.ofCase);
+  }
+
+  /** The select takes the error, or throws another. */
+  override fail(error: unknown): void {
+    this.settle(FAILED, error);
   }
 }
 
@@ -64,69 +90,100 @@ class OperationCase implements Case {
     this.argument = waiting.value;
   }
 
-  begin(won: () => void): boolean {
-    this.candidate = new Candidate(this.waiting.operation, this.argument, won);
-    this.immediate = this.waiting.operation.begin(this.candidate);
+  begin(race: Race): boolean {
+    const { operation } = this.waiting;
+    this.candidate = new Candidate(operation, this.argument, race, this);
+    this.immediate = operation.begin(this.candidate);
     return this.immediate;
   }
 
-  lose(): void {
-    if (this.candidate !== null && this.candidate.list !== null) this.abandoned();
-  }
-
-  close(): void {}
-
-  abandoned(): boolean {
-    return this.waiting.operation.abandoned(this.candidate!);
+  leave(): void {
+    const { candidate } = this;
+    this.candidate = null;
+    if (candidate !== null && !candidate.done()) this.waiting.operation.abandoned(candidate);
   }
 
   take(): { value: unknown } | null {
     const candidate = this.candidate!;
-    if (this.immediate) return { value: candidate.value };
+    if (this.immediate) return candidate;
     if (candidate.failed()) throw candidate.takeError();
-    if (this.waiting.operation.woken(candidate)) return { value: candidate.value };
+    if (this.waiting.operation.woken(candidate)) return candidate;
     candidate.list?.remove(candidate);
     return null;
+  }
+
+  abandoned(): { value: unknown } | null {
+    return this.waiting.operation.abandoned(this.candidate!) ? this.candidate : null;
   }
 }
 
 /** A future is only looked at; a sleep begins, and ends, with the select. */
 class FutureCase implements Case {
-  private readonly listener = { settled: (): void => this.won() };
-  private won: () => void = () => {};
+  private race: Race | null = null;
 
   constructor(
     readonly key: string,
     private readonly future: Future<unknown>,
   ) {}
 
-  begin(won: () => void): boolean {
+  begin(race: Race): boolean {
     if (this.future instanceof Sleep) this.future.beginOnce();
     if (this.future.done()) return true;
-    this.won = won;
-    this.future.addListener(this.listener);
+    this.race = race;
+    this.future.addListener(this);
     return false;
   }
 
-  lose(): void {
-    this.future.removeWaiters((waiter) => waiter === this.listener);
+  /** From the future. */
+  settled(): void {
+    this.race?.won(this);
   }
 
-  close(): void {
-    if (this.future instanceof Sleep) this.future.cancel();
-  }
-
-  abandoned(): boolean {
-    return false;
+  leave(): void {
+    this.race = null;
+    this.future.removeWaiters((waiter) => waiter === this);
   }
 
   take(): { value: unknown } {
     return { value: this.future.result() };
   }
+
+  abandoned(): null {
+    return null;
+  }
+
+  end(): void {
+    if (this.future instanceof Sleep) this.future.cancel();
+  }
+}
+
+/** `sleep(0)`: one iteration. */
+class YieldCase implements Case {
+  private handle: Handle | null = null;
+
+  constructor(readonly key: string) {}
+
+  begin(race: Race): boolean {
+    this.handle = race.loop.callSoon(() => race.won(this));
+    return false;
+  }
+
+  leave(): void {
+    this.handle?.cancel();
+  }
+
+  take(): { value: unknown } {
+    return { value: undefined };
+  }
+
+  abandoned(): null {
+    return null;
+  }
 }
 
 function caseOf(key: string, source: unknown): Case {
   if (source instanceof Waiting) return new OperationCase(key, source);
+  if (source === YIELD_ONCE) return new YieldCase(key);
   const isFuture =
     source instanceof Sleep ||
     (source instanceof Future && source[FUTURE_BRAND as never] === 'future');
@@ -137,41 +194,86 @@ function caseOf(key: string, source: unknown): Case {
   );
 }
 
-/** One race: the case that was first. */
-function* race(cases: readonly Case[]): Generator<unknown, Case, any> {
-  const first = new Future<void>();
-  let winner: Case | null = null;
-  const loseOthers = (): void => {
-    for (const each of cases) if (each !== winner) each.lose();
-  };
-  const won = (each: Case): void => {
-    if (winner !== null) return;
-    winner = each;
-    loseOthers();
-    if (!first.done()) first.settle(FINISHED, undefined);
-  };
-  try {
-    const immediate = cases.find((each) => each.begin(() => won(each)));
-    if (immediate !== undefined) winner = immediate;
-    else yield* first;
-  } catch (error) {
-    if (winner === null || !(winner as Case).abandoned()) throw error;
-    putOff(error);
-  } finally {
-    loseOthers();
-  }
-  return winner!;
-}
+class Selecting implements Operation, Race {
+  private select: Waiting<any> | null = null;
+  private first: Case | null = null;
 
-function* selectSteps(cases: readonly Case[]): Generator<unknown, any, any> {
-  try {
-    for (;;) {
-      const winner: Case = yield* race(cases);
-      const taken = winner.take();
-      if (taken !== null) return { key: winner.key, value: taken.value };
+  constructor(
+    readonly loop: EventLoop,
+    private readonly cases: readonly Case[],
+  ) {}
+
+  begin(select: Waiting<any>): boolean {
+    this.select = select;
+    return this.race();
+  }
+
+  woken(): boolean {
+    return this.finish() || this.race();
+  }
+
+  abandoned(): boolean {
+    this.leaveAll();
+    const result = this.first?.abandoned() ?? null;
+    this.end();
+    if (result === null) return false;
+    this.setResult(result.value);
+    return true;
+  }
+
+  isOpen(): boolean {
+    const select = this.select!;
+    return this.first === null && (select.waits() || select.wasWoken());
+  }
+
+  won(first: Case): void {
+    if (!this.isOpen()) return;
+    this.first = first;
+    this.leaveAll();
+    this.select!.wake(undefined);
+  }
+
+  private race(): boolean {
+    this.first = null;
+    try {
+      const immediate = this.cases.find((each) => each.begin(this));
+      if (immediate === undefined) return false;
+      if (this.first !== null)
+        throw new RuntimeError('select: two cases are the ends of a channel');
+      this.first = immediate;
+      this.leaveAll();
+    } catch (error) {
+      this.leaveAll();
+      this.end();
+      throw error;
     }
-  } finally {
-    for (const each of cases) each.close();
+    return this.finish();
+  }
+
+  /** false: somebody else was faster. */
+  private finish(): boolean {
+    let over = true;
+    try {
+      const taken = this.first!.take();
+      if (taken === null) over = false;
+      else this.setResult(taken.value);
+    } finally {
+      if (over) this.end();
+    }
+    return over;
+  }
+
+  private setResult(value: unknown): void {
+    this.select!.value = { key: this.first!.key, value };
+  }
+
+  /** Out of every list; not the first, which has its result. */
+  private leaveAll(): void {
+    for (const each of this.cases) if (each !== this.first) each.leave();
+  }
+
+  private end(): void {
+    for (const each of this.cases) each.end?.();
   }
 }
 
@@ -202,5 +304,10 @@ export function select<C extends Readonly<Record<string, Yieldable<any>>>>(
   }
   const list = Object.entries(cases).map(([key, source]) => caseOf(key, source));
   if (list.length === 0) throw new TypeError('select: at least one case is needed');
-  return abortable('select', options, new Coroutine(selectSteps(list)));
+  const loop = currentLoop();
+  return abortable(
+    'select',
+    options,
+    new Waiting<Selected<C>>(new Selecting(loop, list), undefined),
+  );
 }

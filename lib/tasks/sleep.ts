@@ -110,7 +110,8 @@ class YieldOnce extends Coroutine<void> {
   }
 }
 
-const YIELD_ONCE = new YieldOnce();
+/** @internal `sleep(0)` */
+export const YIELD_ONCE = new YieldOnce();
 
 /**
  * Waits for some time: `yield* sleep(100)` or `await sleep(100)`.

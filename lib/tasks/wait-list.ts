@@ -50,6 +50,11 @@ export class WaitList {
     return first;
   }
 
+  /** All of them; whoever changes the list meanwhile makes a copy first. */
+  *[Symbol.iterator](): Generator<Waiting<any>, void, undefined> {
+    for (let next = this.first; next !== null; next = next.following) yield next;
+  }
+
   /** The first that was not woken and not cancelled; with `shift`, those before it leave. */
   firstWaiting(): Waiting<any> | null {
     let waiting = this.first;

@@ -89,7 +89,7 @@ export class Waiting<T> extends Future<T> {
   }
 
   override return(value: T): IteratorResult<unknown, T> {
-    if (this.list !== null) this.operation.abandoned(this);
+    if ((this.status & BEGUN) !== 0) this.operation.abandoned(this);
     return { value, done: true };
   }
 
