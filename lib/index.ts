@@ -93,3 +93,5 @@ export type {
   Runnable,
   Yieldable,
 } from './types.js';
+export { createServer, createUnixServer } from './net/create-server.js';
+export { BufferedProtocol, DatagramProtocol, Protocol } from './net/protocol.js';

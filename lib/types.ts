@@ -36,6 +36,9 @@ export interface ExceptionContext {
   future?: unknown;
   task?: unknown;
   handle?: unknown;
+  /** The connection, and what is called about it. */
+  transport?: unknown;
+  protocol?: unknown;
   /** Where the task or future was created; only in debug mode. */
   createdAt?: string;
 }

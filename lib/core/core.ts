@@ -7,6 +7,8 @@
  * ring, and calls `dispatch` when libuv has something for us. Everything else is JavaScript's.
  */
 
+import type { Sockets } from './sockets.js';
+
 /** Indices and constants of the shared memory, as the core itself states them (layout.h). */
 export interface Layout {
   readonly headerBytes: number;
@@ -67,6 +69,7 @@ export interface Core {
 export interface CoreModule {
   readonly layout: Layout;
   readonly selector: string;
+  readonly sockets: Sockets;
   readonly NativeLoop: new (options: CoreOptions) => Core;
   /** From any thread; false when that loop is gone. */
   postRemote(key: number, id: number): boolean;

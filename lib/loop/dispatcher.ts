@@ -88,7 +88,7 @@ export abstract class Dispatcher {
   /** @internal */
   protected readonly timers: TimerTable;
   /** @internal */
-  protected readonly watchers: Watchers;
+  readonly watchers: Watchers;
   /** @internal */
   protected readonly remotes: Remotes;
   /** @internal */
@@ -363,12 +363,12 @@ export abstract class Dispatcher {
         ready.items[index] = entry;
         continue;
       }
-      const handle =
+      const entry =
         tag === layout.tagRemote
           ? this.remotes.called(payload)
           : this.watchers.ready(payload, tag === layout.tagReadable ? 'reader' : 'writer');
-      ready.words[index] = handle === null ? KIND_NOTHING : KIND_HANDLE;
-      ready.items[index] = handle;
+      ready.words[index] = entry === null ? KIND_NOTHING : entry.kind;
+      ready.items[index] = entry;
     }
   }
 

@@ -12,6 +12,8 @@ export type Callback = (...args: any[]) => unknown;
 
 /** A callback that will run once, unless it is cancelled. Counterpart: `asyncio.Handle`. */
 export class Handle {
+  /** @internal KIND_HANDLE, on the prototype: it weighs nothing. */
+  declare readonly kind: number;
   /** @internal null: cancelled */
   callback: Callback | null;
   /** @internal null: none */
@@ -53,12 +55,12 @@ export class Handle {
   }
 }
 
+Object.defineProperty(Handle.prototype, 'kind', { value: KIND_HANDLE });
+
 /** A handle with a deadline. Counterpart: `asyncio.TimerHandle`. */
 export class TimerHandle extends Handle {
   /** @internal */
   slot = -1;
-  /** @internal KIND_HANDLE, on the prototype: it weighs nothing. */
-  declare readonly kind: number;
   private readonly deadlineMs: number;
   private readonly scheduler: Scheduler;
 
@@ -95,4 +97,3 @@ export class TimerHandle extends Handle {
     return this;
   }
 }
-Object.defineProperty(TimerHandle.prototype, 'kind', { value: KIND_HANDLE });

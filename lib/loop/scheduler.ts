@@ -280,6 +280,18 @@ export abstract class Scheduler extends Dispatcher {
     if (this.debug) this.reportSlow(began, callback.name || 'a callback');
   }
 
+  /** @internal As runCallback, for an object that deals with its own errors: no closure is made. */
+  runBody(context: Context | null, body: { run(): void }): void {
+    state.context = context;
+    state.task = null;
+    const began = this.debug ? now() : 0;
+    const stores = storesOf(context);
+    if (stores !== null) runWithStores(stores, undefined, () => body.run());
+    else if (asyncContext.inUse) runWithoutStores(() => body.run());
+    else body.run();
+    if (this.debug) this.reportSlow(began, String(body));
+  }
+
   /** @internal */
   reportSlow(beganMs: number, what: string): void {
     if (beganMs === 0) return; // debug mode was turned on meanwhile
@@ -299,9 +311,7 @@ export abstract class Scheduler extends Dispatcher {
   ): Handle {
     this.checkCallback(name, callback);
     const context = captureContext();
-    const handle = this.watchers.add(name, fd, direction, callback, nonEmpty(args), context);
-    this.wake();
-    return handle;
+    return this.watchers.add(name, fd, direction, callback, nonEmpty(args), context);
   }
 
   private checkCallback(name: string, callback: unknown): void {

@@ -1,26 +1,37 @@
 /**
- * File descriptors: one callback for each direction of each fd, as in asyncio.
+ * File descriptors: one entry for each direction of each fd, as in asyncio.
  *
- * Facts. The selector is level-triggered: as long as the fd is ready, the callback runs once in
- * every iteration. The same Handle is queued again and again.
- * Decision. A Map from fd to its two handles; the core knows only the union of directions.
- * Invariants. An fd is in the map exactly while the core watches it.
+ * Facts. The selector is level-triggered: as long as the fd is ready, its entry runs once in every
+ * iteration. The same object is queued again and again. Fd numbers are small and dense.
+ * Decision. Arrays, by fd; the core knows only the union of directions. An entry is a Handle,
+ * or something with `step()`: a transport stands in the arrays itself.
+ * Cost. 24 bytes for each fd that was ever watched.
+ * Invariants. The core watches exactly the directions that have an entry.
  */
 import type { Core } from '../core/core.js';
 import { layout } from '../core/native.js';
-import { show } from '../errors.js';
+import { RuntimeError, show } from '../errors.js';
 import type { Context } from './context.js';
 import { type Callback, Handle } from './handle.js';
+import { KIND_HANDLE } from './ready-queue.js';
+
+/** Whoever has an fd for itself. */
+export interface WatchOwner {
+  /** The loop is gone: the fd is to be closed, and nobody to be told. */
+  loopClosed(): void;
+}
+
+/** What is queued when an fd is ready: `kind` says how it runs. */
+export interface WatchEntry {
+  readonly kind: number;
+  /** Whether it keeps the process alive. */
+  referenced: boolean;
+}
 
 type Direction = 'reader' | 'writer';
 
-interface Watcher {
-  reader: WatchHandle | null;
-  writer: WatchHandle | null;
-}
-
 /** What `addReader` and `addWriter` return: cancelling it stops watching. */
-export class WatchHandle extends Handle {
+export class WatchHandle extends Handle implements WatchEntry {
   /** @internal */
   referenced = true;
 
@@ -38,16 +49,16 @@ export class WatchHandle extends Handle {
 
   override cancel(): void {
     super.cancel();
-    this.watchers.forget(this.fd, this.direction, this);
+    this.watchers.unwatch(this.fd, this.direction, this);
   }
 
   override ref(): this {
-    this.watchers.setReferenced(this, true);
+    this.watchers.setReferenced(this, true, !this.cancelled());
     return this;
   }
 
   override unref(): this {
-    this.watchers.setReferenced(this, false);
+    this.watchers.setReferenced(this, false, !this.cancelled());
     return this;
   }
 }
@@ -55,15 +66,21 @@ export class WatchHandle extends Handle {
 /** What fits into a record of the ready ring; no system has as many. */
 const FD_MAX = 2 ** 28 - 1;
 
-function checkFd(name: string, fd: unknown): number {
+export function checkFd(name: string, fd: unknown): number {
   if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) {
     throw new TypeError(`${name}: fd must be a non-negative integer, got ${show(fd)}`);
   }
+  if (fd > FD_MAX) throw new TypeError(`${name}: ${fd} is too large for a file descriptor`);
   return fd;
 }
 
 export class Watchers {
-  private readonly byFd = new Map<number, Watcher>();
+  /** How many fds are watched. */
+  size = 0;
+  private readonly readers: (WatchEntry | null)[] = [];
+  private readonly writers: (WatchEntry | null)[] = [];
+  /** Whose fd it is: nobody else may watch it. */
+  private readonly owners: (WatchOwner | null)[] = [];
 
   constructor(
     private readonly core: Core,
@@ -71,11 +88,6 @@ export class Watchers {
     /** Wakes the loop: what it waits for, or what keeps the process alive, is different now. */
     private readonly changed: () => void,
   ) {}
-
-  /** How many fds are watched. */
-  get size(): number {
-    return this.byFd.size;
-  }
 
   add(
     name: string,
@@ -85,75 +97,119 @@ export class Watchers {
     args: unknown[] | null,
     context: Context | null,
   ): WatchHandle {
-    if (checkFd(name, fd) > FD_MAX) {
-      throw new TypeError(`${name}: ${fd} is too large for a file descriptor`);
-    }
-    const watcher = this.byFd.get(fd) ?? { reader: null, writer: null };
-    const before = watcher[direction];
+    this.checkFree(name, checkFd(name, fd));
     const handle = new WatchHandle(callback, args, context, this, fd, direction);
-    watcher[direction] = handle;
-    try {
-      this.core.watch(fd, interestOf(watcher));
-    } catch (error) {
-      watcher[direction] = before;
-      throw error;
-    }
-    this.byFd.set(fd, watcher);
-    this.header[layout.referenceCount]!++;
-    if (before !== null) this.drop(before);
+    this.watch(fd, direction, handle);
     return handle;
   }
 
   /** Returns whether there was a callback. */
   remove(name: string, fd: number, direction: Direction): boolean {
-    const handle = this.byFd.get(checkFd(name, fd))?.[direction] ?? null;
-    if (handle === null) return false;
-    handle.cancel();
+    this.checkFree(name, checkFd(name, fd));
+    const entry = this.entries(direction)[fd] ?? null;
+    if (entry === null) return false;
+    (entry as WatchHandle).cancel();
     return true;
   }
 
-  /** The handle to queue for a ready fd; null: it was removed meanwhile. */
-  ready(fd: number, direction: Direction): WatchHandle | null {
-    return this.byFd.get(fd)?.[direction] ?? null;
-  }
-
-  /** @internal Called by the handle's own cancel(). */
-  forget(fd: number, direction: Direction, handle: WatchHandle): void {
-    const watcher = this.byFd.get(fd);
-    if (watcher === undefined || watcher[direction] !== handle) return;
-    watcher[direction] = null;
-    this.drop(handle);
-    if (watcher.reader === null && watcher.writer === null) this.byFd.delete(fd);
-    this.core.watch(fd, interestOf(watcher));
+  /** Replaces the entry that was there. Throws the system's error, and nothing has changed. */
+  watch(fd: number, direction: Direction, entry: WatchEntry): void {
+    const entries = this.entries(direction);
+    const before = entries[fd] ?? null;
+    const watched = this.interest(fd);
+    this.fill(fd);
+    entries[fd] = entry;
+    try {
+      // Also where there was an entry: the fd may have been closed, and the number used again.
+      this.core.watch(fd, this.interest(fd));
+    } catch (error) {
+      entries[fd] = before;
+      throw error;
+    }
+    if (watched === 0) this.size++;
+    if (entry.referenced) this.header[layout.referenceCount]!++;
+    if (before !== null) this.drop(before);
     this.changed();
   }
 
-  setReferenced(handle: WatchHandle, referenced: boolean): void {
-    if (handle.referenced === referenced || handle.cancelled()) return;
-    handle.referenced = referenced;
+  /** Forgets the entry, if it is still the one that is watched. */
+  unwatch(fd: number, direction: Direction, entry: WatchEntry): void {
+    const entries = this.entries(direction);
+    if (entries[fd] !== entry) return;
+    entries[fd] = null;
+    this.drop(entry);
+    const interest = this.interest(fd);
+    if (interest === 0) this.size--;
+    this.core.watch(fd, interest);
+    this.changed();
+  }
+
+  /** The entry to queue for a ready fd; null: it was removed meanwhile. */
+  ready(fd: number, direction: Direction): WatchEntry | null {
+    return this.entries(direction)[fd] ?? null;
+  }
+
+  /** From now on only `owner` watches this fd. */
+  own(fd: number, owner: WatchOwner): void {
+    this.fill(fd);
+    this.owners[fd] = owner;
+  }
+
+  /** The owner is about to close its fd. */
+  disown(fd: number): void {
+    this.owners[fd] = null;
+  }
+
+  /** @param watched - whether the entry is in one of the arrays */
+  setReferenced(entry: WatchEntry, referenced: boolean, watched: boolean): void {
+    if (entry.referenced === referenced) return;
+    entry.referenced = referenced;
+    if (!watched) return;
     this.header[layout.referenceCount]! += referenced ? 1 : -1;
     this.changed();
   }
 
   clear(): void {
-    for (const { reader, writer } of [...this.byFd.values()]) {
-      reader?.cancel();
-      writer?.cancel();
+    for (const direction of ['reader', 'writer'] as const) {
+      this.entries(direction).forEach((entry, fd) => {
+        if (entry !== null) this.unwatch(fd, direction, entry);
+      });
+    }
+    for (const owner of this.owners) owner?.loopClosed();
+  }
+
+  private entries(direction: Direction): (WatchEntry | null)[] {
+    return direction === 'reader' ? this.readers : this.writers;
+  }
+
+  private interest(fd: number): number {
+    return (
+      ((this.readers[fd] ?? null) === null ? 0 : layout.readable) |
+      ((this.writers[fd] ?? null) === null ? 0 : layout.writable)
+    );
+  }
+
+  /** No holes: V8 keeps the arrays as plain memory. */
+  private fill(fd: number): void {
+    while (this.readers.length <= fd) this.readers.push(null);
+    while (this.writers.length <= fd) this.writers.push(null);
+    while (this.owners.length <= fd) this.owners.push(null);
+  }
+
+  private checkFree(name: string, fd: number): void {
+    const owner = this.owners[fd] ?? null;
+    if (owner !== null) {
+      throw new RuntimeError(`${name}: file descriptor ${fd} is used by ${String(owner)}`);
     }
   }
 
-  /** Takes a handle out of the accounts and makes sure it does not run. */
-  private drop(handle: WatchHandle): void {
-    if (handle.referenced) this.header[layout.referenceCount]!--;
+  /** Takes an entry out of the accounts and makes sure it does not run. */
+  private drop(entry: WatchEntry): void {
+    if (entry.referenced) this.header[layout.referenceCount]!--;
+    if (entry.kind !== KIND_HANDLE) return;
+    const handle = entry as WatchHandle;
     handle.referenced = false;
     handle.callback = null;
     handle.args = null;
   }
-}
-
-function interestOf(watcher: Watcher): number {
-  return (
-    (watcher.reader === null ? 0 : layout.readable) |
-    (watcher.writer === null ? 0 : layout.writable)
-  );
 }

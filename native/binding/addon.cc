@@ -3,6 +3,7 @@
 
 #include "binding/layout_binding.h"
 #include "binding/loop_binding.h"
+#include "binding/net_binding.h"
 #include "binding/require.h"
 #include "loop/remote_registry.h"
 
@@ -24,6 +25,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("layout", DescribeLayout(env));
   exports.Set("selector", Selector::kName);
   exports.Set("NativeLoop", LoopBinding::Define(env));
+  exports.Set("sockets", DefineSockets(env));
   exports.Set("postRemote", Napi::Function::New(env, PostRemoteCall, "postRemote"));
   return exports;
 }

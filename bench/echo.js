@@ -1,0 +1,72 @@
+/**
+ * An echo server: `node bench/echo.js MODE`.
+ *
+ *   protocol        receives into one buffer and sends from it, as a server in C would
+ *   data            the plain protocol: every message in memory of its own
+ *   streams         streams, one generator coroutine for each connection
+ *   streams-async   streams, one async function for each connection
+ *
+ * Prints {"port": N} when it listens, and echoes until it is killed.
+ */
+'use strict';
+const ringloop = require('..');
+
+const shared = Buffer.alloc(256 * 1024);
+
+/** One buffer for all connections: what cannot be sent at once is copied. */
+class BufferedEcho extends ringloop.BufferedProtocol {
+  connectionMade(transport) {
+    this.transport = transport;
+  }
+
+  getBuffer() {
+    return shared;
+  }
+
+  bufferUpdated(count) {
+    this.transport.write(shared.subarray(0, count));
+  }
+
+  pauseWriting() {
+    this.transport.pauseReading();
+  }
+
+  resumeWriting() {
+    this.transport.resumeReading();
+  }
+}
+
+class Echo extends ringloop.Protocol {
+  connectionMade(transport) {
+    this.transport = transport;
+  }
+
+  dataReceived(data) {
+    this.transport.write(data);
+  }
+
+  pauseWriting() {
+    this.transport.pauseReading();
+  }
+
+  resumeWriting() {
+    this.transport.resumeReading();
+  }
+}
+
+const MODES = {
+  protocol: () => ringloop.createServer(() => new BufferedEcho(), '127.0.0.1', 0, OPTIONS),
+  data: () => ringloop.createServer(() => new Echo(), '127.0.0.1', 0, OPTIONS),
+};
+const OPTIONS = { backlog: 4096 };
+
+const mode = MODES[process.argv[2] ?? 'protocol'];
+if (mode === undefined) {
+  console.error(`modes: ${Object.keys(MODES).join(', ')}`);
+  process.exit(2);
+}
+ringloop.run(function* () {
+  const server = yield* mode();
+  console.log(JSON.stringify({ port: server.port }));
+  yield* server.serveForever();
+});

@@ -1,0 +1,99 @@
+/**
+ * What the floors above ask of the kernel's sockets: system calls as functions of numbers.
+ *
+ * Decision. Each returns a count, or a negative errno: EAGAIN is no error, and an Error costs more
+ * than the call. Bytes go through the slab (net_layout.h), or are read where they stand.
+ */
+
+/** Offsets and constants, as the addon itself states them. */
+export interface NetLayout {
+  readonly slabBytes: number;
+  readonly receiveBytes: number;
+  readonly sendBytes: number;
+  readonly addressOffset: number;
+  readonly family: number;
+  readonly port: number;
+  readonly ipv4: number;
+  readonly rawLength: number;
+  readonly raw: number;
+  readonly datagramSlabBytes: number;
+  readonly datagramBytes: number;
+  readonly datagramBatch: number;
+  readonly datagramRecords: number;
+  readonly datagramRecordBytes: number;
+  readonly datagramLength: number;
+  readonly datagramTruncated: number;
+  readonly datagramAddress: number;
+  readonly reuseAddress: number;
+  readonly reusePort: number;
+  readonly keepAlive: number;
+  readonly noDelay: number;
+  readonly ipv6Only: number;
+  readonly broadcast: number;
+  readonly multicastTtl: number;
+  readonly multicastLoopback: number;
+  readonly receiveBuffer: number;
+  readonly sendBuffer: number;
+  readonly linger: number;
+  readonly ttl: number;
+  readonly EAGAIN: number;
+  readonly EINPROGRESS: number;
+  readonly ECONNABORTED: number;
+  readonly EMFILE: number;
+  readonly ENFILE: number;
+  readonly ENOBUFS: number;
+  readonly ENOMEM: number;
+}
+
+/** 4, 6, or 1 for a path. */
+export type FamilyNumber = 4 | 6 | 1;
+
+export interface Sockets {
+  readonly layout: NetLayout;
+  attach(slab: ArrayBuffer): void;
+  /** Into the slab. 0: the end. */
+  read(fd: number): number;
+  readInto(fd: number, target: Uint8Array, offset: number): number;
+  /** From the slab. */
+  send(fd: number, offset: number, length: number): number;
+  sendBytes(fd: number, bytes: Uint8Array, offset: number): number;
+  /** The first `skip` bytes of the first part were sent before. */
+  sendVector(fd: number, parts: readonly Uint8Array[], skip: number): number;
+  write(fd: number, offset: number, length: number): number;
+  writeBytes(fd: number, bytes: Uint8Array, offset: number): number;
+  writeVector(fd: number, parts: readonly Uint8Array[], skip: number): number;
+  sendFile(outFd: number, inFd: number, offset: number, count: number): number;
+  /** No more is sent. */
+  shutdown(fd: number): number;
+  close(fd: number): number;
+  open(family: FamilyNumber, datagram: boolean): number;
+  setOption(fd: number, option: number, family: FamilyNumber, value: number): number;
+  bind(fd: number, family: FamilyNumber, address: string, port: number): number;
+  connect(fd: number, family: FamilyNumber, address: string, port: number): number;
+  membership(
+    fd: number,
+    join: boolean,
+    family: FamilyNumber,
+    group: string,
+    interfaceName: string,
+  ): number;
+  multicastInterface(fd: number, family: FamilyNumber, interfaceName: string): number;
+  listen(fd: number, backlog: number): number;
+  /** The peer's address is in the address page. */
+  accept(fd: number): number;
+  localName(fd: number): number;
+  peerName(fd: number): number;
+  /** The error that is pending: zero, or a negative errno. */
+  socketError(fd: number): number;
+  /** S_IFMT of the fd. */
+  fileType(fd: number): number;
+  setNonBlocking(fd: number): number;
+  /** The text of what is in the address page. */
+  addressText(): string;
+  /** Into the address page. false: not an address. */
+  parseAddress(family: FamilyNumber, address: string, port: number): boolean;
+  receiveBatch(fd: number, count: number): number;
+  sendBatch(fd: number, parts: readonly Uint8Array[]): number;
+  /** For tests; per mille, seed 0: off. */
+  injectFaults(seed: number, interrupted: number, again: number, short: number): void;
+}

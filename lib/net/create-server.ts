@@ -1,0 +1,165 @@
+/** createServer, createUnixServer: servers for protocols. */
+import { show } from '../errors.js';
+import { Coroutine } from '../tasks/coroutine.js';
+import { currentLoop } from '../tasks/current-loop.js';
+import { packAddress } from './address.js';
+import { type ListenOptions, type ListenSocket, listenOn, listenOnPath } from './listen.js';
+import type { StreamProtocol } from './protocol.js';
+import { type AddressFamily, checkFamily, checkHost, checkPort, resolve } from './resolve.js';
+import { type Accepted, Server } from './server.js';
+import { netLayout, sockets } from './slab.js';
+import { SocketTransport } from './socket-transport.js';
+import { checkProtocol } from './transport.js';
+import { checkPath } from './unix-path.js';
+
+/** What every server can be told. */
+export interface ServerOptions extends ListenOptions {
+  /** false: it accepts connections after `startServing()` or `serveForever()`. */
+  startServing?: boolean;
+}
+
+/** What a TCP server can be told. */
+export interface TcpServerOptions extends ServerOptions {
+  /** 4 or 6: addresses of this family only. */
+  family?: AddressFamily;
+  /** Connections are probed when nothing happens for long. */
+  keepAlive?: boolean;
+  /** false: small writes are collected (Nagle's algorithm). */
+  noDelay?: boolean;
+}
+
+/** Makes the protocol of a new connection. */
+export type ProtocolFactory = () => StreamProtocol;
+
+/** @internal */
+export function acceptWith(factory: ProtocolFactory, options: TcpServerOptions): Accepted {
+  const { keepAlive = false, noDelay = true } = options;
+  return (fd, server) => {
+    const peer = packAddress();
+    if (peer !== null && (typeof peer === 'number' || peer.family === 6)) {
+      if (noDelay) sockets.setOption(fd, netLayout.noDelay, 4, 1);
+      if (keepAlive) sockets.setOption(fd, netLayout.keepAlive, 4, 1);
+    }
+    let protocol: StreamProtocol;
+    try {
+      protocol = factory();
+      checkProtocol('protocolFactory', protocol);
+    } catch (exception) {
+      sockets.close(fd);
+      server.loop.callExceptionHandler({ message: 'protocolFactory failed', exception });
+      return;
+    }
+    new SocketTransport(server.loop, fd, protocol, server, peer).start();
+  };
+}
+
+function* listenAll(
+  hosts: readonly string[],
+  port: number,
+  options: TcpServerOptions,
+): Generator<unknown, ListenSocket[], any> {
+  const opened: ListenSocket[] = [];
+  try {
+    for (const host of hosts) {
+      for (const endpoint of yield* resolve(host, port, options.family ?? 0)) {
+        // All of them on one port, also where the kernel chooses it.
+        const at = port === 0 && opened.length > 0 ? portOf(opened[0]!) : port;
+        opened.push(listenOn({ ...endpoint, port: at }, options));
+      }
+    }
+  } catch (error) {
+    for (const socket of opened) socket.close();
+    throw error;
+  }
+  return opened;
+}
+
+function portOf(socket: ListenSocket): number {
+  sockets.localName(socket.fd);
+  const packed = packAddress();
+  return typeof packed === 'number' ? packed % 65536 : (packed?.port ?? 0);
+}
+
+/** @internal No host: every address of this machine. */
+export function hostsOf(name: string, host: unknown, family: AddressFamily): string[] {
+  if (host === null || host === undefined || host === '') {
+    return family === 4 ? ['0.0.0.0'] : family === 6 ? ['::'] : ['0.0.0.0', '::'];
+  }
+  return (Array.isArray(host) ? host : [host]).map((each) => checkHost(name, each));
+}
+
+/** @internal */
+export function* serverSteps(
+  hosts: readonly string[],
+  port: number,
+  options: TcpServerOptions,
+  accepted: Accepted,
+): Generator<unknown, Server, any> {
+  const loop = currentLoop();
+  const listening = yield* listenAll(hosts, port, options);
+  const server = new Server(loop, listening, options.backlog ?? 100, accepted);
+  if (options.startServing !== false) yield* server.startServing();
+  return server;
+}
+
+/** @internal */
+export function checkFactory(name: string, factory: unknown): void {
+  if (typeof factory === 'function') return;
+  throw new TypeError(`${name}: protocolFactory must be a function, got ${show(factory)}`);
+}
+
+/**
+ * Makes a TCP server: a new protocol for every connection.
+ *
+ * @param protocolFactory - called for each connection, returns its protocol
+ * @param host - a name or an address, or several; null: every address of this machine
+ * @param port - 0: the kernel chooses, see `server.port`
+ * @param options - see `TcpServerOptions`
+ * @returns when awaited, the server
+ * @throws TypeError or RangeError if an argument is wrong; when awaited: the system's error, such
+ *   as EADDRINUSE, with `address` and `port`; CancelledError
+ *
+ * Order: connections are made in the order in which they came. Counterpart: `loop.create_server`.
+ */
+export function createServer(
+  protocolFactory: ProtocolFactory,
+  host: string | readonly string[] | null,
+  port: number,
+  options: TcpServerOptions = {},
+): Coroutine<Server> {
+  checkFactory('createServer', protocolFactory);
+  checkPort('createServer', port);
+  const hosts = hostsOf('createServer', host, checkFamily('createServer', options.family));
+  const accepted = acceptWith(protocolFactory, options);
+  return new Coroutine(serverSteps(hosts, port, options, accepted));
+}
+
+/** @internal */
+export function* unixServerSteps(
+  path: string,
+  options: ServerOptions,
+  accepted: Accepted,
+): Generator<unknown, Server, any> {
+  const unixPath = checkPath('createUnixServer', path);
+  unixPath.removeStale();
+  const listening = [listenOnPath(unixPath, options)];
+  const server = new Server(currentLoop(), listening, options.backlog ?? 100, accepted);
+  if (options.startServing !== false) yield* server.startServing();
+  return server;
+}
+
+/**
+ * Makes a server on a unix socket. Otherwise as `createServer`.
+ *
+ * @param path - of the socket; one that is left from before is replaced. A leading `\0`: a name in
+ *   Linux's abstract space
+ */
+export function createUnixServer(
+  protocolFactory: ProtocolFactory,
+  path: string,
+  options: ServerOptions = {},
+): Coroutine<Server> {
+  checkFactory('createUnixServer', protocolFactory);
+  checkPath('createUnixServer', path);
+  return new Coroutine(unixServerSteps(path, options, acceptWith(protocolFactory, options)));
+}

@@ -1,0 +1,2 @@
+/** DatagramTransport: see datagram.ts. */
+export type DatagramTransport = {};

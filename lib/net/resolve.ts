@@ -1,0 +1,59 @@
+/**
+ * Names to addresses, through `node:dns`.
+ *
+ * Facts. A literal address needs no resolver, and the resolver needs a thread. `dns.lookup` asks
+ * the system, as `getaddrinfo` does; it cannot be stopped, but nobody has to wait for it.
+ */
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+
+import { show } from '../errors.js';
+import { until } from '../tasks/until.js';
+
+/** An address to connect to or to listen on. */
+export interface Endpoint {
+  readonly family: 4 | 6;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Which addresses to look for: 0 takes both. */
+export type AddressFamily = 0 | 4 | 6;
+
+/** @throws TypeError, RangeError */
+export function checkPort(name: string, port: unknown): number {
+  if (typeof port !== 'number' || !Number.isInteger(port)) {
+    throw new TypeError(`${name}: port must be a number, got ${show(port)}`);
+  }
+  if (port < 0 || port > 65535)
+    throw new RangeError(`${name}: port must be 0 to 65535, got ${port}`);
+  return port;
+}
+
+/** @throws TypeError */
+export function checkHost(name: string, host: unknown): string {
+  if (typeof host !== 'string') {
+    throw new TypeError(`${name}: host must be a string, got ${show(host)}`);
+  }
+  return host;
+}
+
+/** @throws TypeError */
+export function checkFamily(name: string, family: unknown): AddressFamily {
+  if (family !== undefined && family !== 0 && family !== 4 && family !== 6) {
+    throw new TypeError(`${name}: family must be 4, 6 or 0, got ${show(family)}`);
+  }
+  return family ?? 0;
+}
+
+/** All addresses of a host, in the resolver's order. */
+export function* resolve(
+  host: string,
+  port: number,
+  family: AddressFamily,
+): Generator<unknown, Endpoint[], any> {
+  const literal = isIP(host) as AddressFamily;
+  if (literal !== 0) return [{ family: literal, address: host, port }];
+  const found = yield* until(lookup(host, { all: true, family, order: 'verbatim' }));
+  return found.map((each) => ({ family: each.family as 4 | 6, address: each.address, port }));
+}

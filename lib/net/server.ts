@@ -1,0 +1,271 @@
+/**
+ * Server: sockets that listen, and the connections that came from them.
+ *
+ * Facts. A storm of connections arrives in one readiness. When a process is out of file
+ * descriptors, the connection stays in the kernel's queue and the socket stays readable: asking
+ * again at once would turn for ever.
+ * Decision. asyncio's rules: at most `backlog + 1` connections each time; out of resources, the
+ * exception handler hears it once, and the socket is looked at again after a second. What the
+ * kernel has accepted is served also while the server is being closed.
+ * Invariants. `waitClosed` ends when the server is closed and its last connection is over.
+ */
+import { RuntimeError } from '../errors.js';
+import { type Context, captureContext } from '../loop/context.js';
+import { KIND_STEP } from '../loop/ready-queue.js';
+import type { WatchEntry, WatchOwner } from '../loop/watchers.js';
+import { Coroutine } from '../tasks/coroutine.js';
+import type { EventLoop } from '../tasks/event-loop.js';
+import { Future } from '../tasks/future.js';
+import { sleep } from '../tasks/sleep.js';
+import { packAddress, type SocketAddress, unpackAddress } from './address.js';
+import type { ListenSocket } from './listen.js';
+import { netLayout, sockets } from './slab.js';
+import { systemError } from './system-error.js';
+import type { BaseTransport } from './transport.js';
+
+/** Makes the connection for an accepted socket; its peer's address is in the address page. */
+export type Accepted = (fd: number, server: Server) => void;
+
+const RETRY_AFTER_MS = 1000;
+const LATER = new Set([-netLayout.EAGAIN, -netLayout.ECONNABORTED]);
+const OUT_OF_RESOURCES = new Set(
+  [netLayout.EMFILE, netLayout.ENFILE, netLayout.ENOBUFS, netLayout.ENOMEM].map((errno) => -errno),
+);
+
+/** One socket that listens. */
+class Listener implements WatchEntry, WatchOwner {
+  declare readonly kind: number;
+  referenced = true;
+  private retry: { cancel(): void } | null = null;
+
+  constructor(
+    readonly socket: ListenSocket,
+    private readonly server: Server,
+    private readonly context: Context | null,
+  ) {
+    server.loop.watchers.own(socket.fd, this);
+  }
+
+  watch(): void {
+    const { loop } = this.server;
+    this.retry = null;
+    loop.watchers.watch(this.socket.fd, 'reader', this);
+  }
+
+  step(): void {
+    this.server.loop.runBody(this.context, this);
+  }
+
+  run(): void {
+    const { server, socket } = this;
+    for (let i = 0; i <= server.backlog && server.isServing(); i++) {
+      const fd = sockets.accept(socket.fd);
+      if (fd >= 0) server.accepted(fd);
+      else if (LATER.has(fd)) return;
+      else {
+        this.failed(fd);
+        return;
+      }
+    }
+  }
+
+  close(): void {
+    this.retry?.cancel();
+    this.server.loop.watchers.unwatch(this.socket.fd, 'reader', this);
+    this.loopClosed();
+  }
+
+  loopClosed(): void {
+    this.server.loop.watchers.disown(this.socket.fd);
+    this.socket.close();
+  }
+
+  toString(): string {
+    return '<Server>';
+  }
+
+  private failed(result: number): void {
+    const { loop } = this.server;
+    const exception = systemError(result, 'accept');
+    if (!OUT_OF_RESOURCES.has(result)) {
+      loop.callExceptionHandler({ message: 'accept() failed', exception });
+      return;
+    }
+    loop.callExceptionHandler({ message: 'accept() out of system resource', exception });
+    loop.watchers.unwatch(this.socket.fd, 'reader', this);
+    this.retry = loop.callLater(RETRY_AFTER_MS, () => this.watch());
+  }
+}
+Object.defineProperty(Listener.prototype, 'kind', { value: KIND_STEP });
+
+/** A server. `createServer` and `startServer` make one. Counterpart: `asyncio.Server`. */
+export class Server {
+  private listeners: Listener[];
+  private readonly transports = new Set<BaseTransport<any>>();
+  private serving = false;
+  private closed = false;
+  private forever: Future<void> | null = null;
+  private readonly waiters: Future<void>[] = [];
+
+  /** @internal */
+  constructor(
+    /** The loop it runs on. */
+    readonly loop: EventLoop,
+    listening: readonly ListenSocket[],
+    /** @internal */
+    readonly backlog: number,
+    private readonly makeConnection: Accepted,
+  ) {
+    const context = captureContext();
+    this.listeners = listening.map((socket) => new Listener(socket, this, context));
+  }
+
+  /** Whether it accepts connections. */
+  isServing(): boolean {
+    return this.serving;
+  }
+
+  /** The addresses it listens on: `{ address, port, family }`, or a path. Empty when closed. */
+  get addresses(): (SocketAddress | string)[] {
+    return this.listeners.map(({ socket }) => {
+      sockets.localName(socket.fd);
+      return unpackAddress(packAddress())!;
+    });
+  }
+
+  /** The port of the first address. */
+  get port(): number {
+    const [first] = this.addresses;
+    return typeof first === 'object' ? first.port : 0;
+  }
+
+  /** The sockets that listen, by file descriptor. Empty when closed. */
+  get sockets(): number[] {
+    return this.listeners.map(({ socket }) => socket.fd);
+  }
+
+  /** Accepts connections from now on. Counterpart: `Server.start_serving`. */
+  startServing(): Coroutine<void> {
+    return new Coroutine(this.startServingSteps());
+  }
+
+  /**
+   * Accepts connections until it is cancelled; then the server is closed, and its connections are
+   * waited for. Counterpart: `Server.serve_forever`.
+   *
+   * @throws when awaited: RuntimeError if it is closed, or somebody waits here already;
+   *   CancelledError
+   */
+  serveForever(): Coroutine<void> {
+    return new Coroutine(this.serveForeverSteps());
+  }
+
+  /** Accepts nothing more. Connections go on. Closing twice is no error. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.serving = false;
+    for (const listener of this.listeners) listener.close();
+    this.listeners = [];
+    this.forever?.cancel();
+    this.wakeIfOver();
+  }
+
+  /** Closes every connection, after what was written to it has been sent. */
+  closeClients(): void {
+    for (const transport of [...this.transports]) transport.close();
+  }
+
+  /** Closes every connection at once. */
+  abortClients(): void {
+    for (const transport of [...this.transports]) transport.abort();
+  }
+
+  /** Waits until the server is closed and every connection is over. */
+  waitClosed(): Coroutine<void> {
+    return new Coroutine(this.waitClosedSteps());
+  }
+
+  /** Connections that are open. */
+  statistics(): { connections: number; serving: boolean } {
+    return { connections: this.transports.size, serving: this.serving };
+  }
+
+  /** Keeps the process alive while it serves; that is the default. */
+  ref(): this {
+    return this.setReferenced(true);
+  }
+
+  /** Lets the process end while it serves. */
+  unref(): this {
+    return this.setReferenced(false);
+  }
+
+  /** `await using server = ...`: closed at the end of the block, and its connections with it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    this.closeClients();
+    await this.waitClosed();
+  }
+
+  /** @internal */
+  begin(): void {
+    if (this.serving || this.closed) return;
+    this.serving = true;
+    for (const listener of this.listeners) listener.watch();
+  }
+
+  /** @internal */
+  accepted(fd: number): void {
+    this.makeConnection(fd, this);
+  }
+
+  /** @internal */
+  attach(transport: BaseTransport<any>): void {
+    this.transports.add(transport);
+  }
+
+  /** @internal */
+  detach(transport: BaseTransport<any>): void {
+    this.transports.delete(transport);
+    this.wakeIfOver();
+  }
+
+  private *startServingSteps(): Generator<unknown, void, any> {
+    this.begin();
+    // What connected before is accepted in the next iteration.
+    yield* sleep(0);
+  }
+
+  private *serveForeverSteps(): Generator<unknown, void, any> {
+    if (this.forever !== null) throw new RuntimeError('somebody serves forever already');
+    if (this.closed) throw new RuntimeError('the server is closed');
+    this.begin();
+    this.forever = new Future<void>(this.loop);
+    try {
+      yield* this.forever;
+    } finally {
+      this.forever = null;
+      this.close();
+      yield* this.waitClosed();
+    }
+  }
+
+  private *waitClosedSteps(): Generator<unknown, void, any> {
+    if (this.closed && this.transports.size === 0) return;
+    const waiter = new Future<void>(this.loop);
+    this.waiters.push(waiter);
+    yield* waiter;
+  }
+
+  private wakeIfOver(): void {
+    if (!this.closed || this.transports.size > 0) return;
+    for (const waiter of this.waiters.splice(0)) if (!waiter.done()) waiter.setResult();
+  }
+
+  private setReferenced(referenced: boolean): this {
+    const { watchers } = this.loop;
+    for (const each of this.listeners) watchers.setReferenced(each, referenced, this.serving);
+    return this;
+  }
+}
