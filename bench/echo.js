@@ -54,9 +54,29 @@ class Echo extends ringloop.Protocol {
   }
 }
 
+function* echoStreams(reader, writer) {
+  for (;;) {
+    const data = yield* reader.read(256 * 1024);
+    if (data.length === 0) return;
+    writer.write(data);
+    yield* writer.drain();
+  }
+}
+
+async function echoStreamsAsync(reader, writer) {
+  for (;;) {
+    const data = await reader.read(256 * 1024);
+    if (data.length === 0) return;
+    writer.write(data);
+    await writer.drain();
+  }
+}
+
 const MODES = {
   protocol: () => ringloop.createServer(() => new BufferedEcho(), '127.0.0.1', 0, OPTIONS),
   data: () => ringloop.createServer(() => new Echo(), '127.0.0.1', 0, OPTIONS),
+  streams: () => ringloop.startServer(echoStreams, '127.0.0.1', 0, OPTIONS),
+  'streams-async': () => ringloop.startServer(echoStreamsAsync, '127.0.0.1', 0, OPTIONS),
 };
 const OPTIONS = { backlog: 4096 };
 
@@ -65,7 +85,9 @@ if (mode === undefined) {
   console.error(`modes: ${Object.keys(MODES).join(', ')}`);
   process.exit(2);
 }
+// Clients that reset their connection are none of a benchmark's business.
 ringloop.run(function* () {
+  ringloop.getRunningLoop().setExceptionHandler(() => {});
   const server = yield* mode();
   console.log(JSON.stringify({ port: server.port }));
   yield* server.serveForever();

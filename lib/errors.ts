@@ -137,6 +137,33 @@ export class Lagged extends Error {
 }
 named(Lagged, 'Lagged');
 
+/** A stream that ended before everything that was asked for had come. */
+export class IncompleteReadError extends Error {
+  /**
+   * @param partial - what had come
+   * @param expected - how many bytes were asked for; null: unknown
+   */
+  constructor(
+    readonly partial: Buffer,
+    readonly expected: number | null,
+  ) {
+    super(`${partial.length} bytes read on a total of ${expected ?? 'undefined'} expected bytes`);
+  }
+}
+named(IncompleteReadError, 'IncompleteReadError');
+
+/** A stream in which no separator was found within its limit. */
+export class LimitOverrunError extends Error {
+  /** @param consumed - how many bytes may be dropped before it is tried again */
+  constructor(
+    message: string,
+    readonly consumed: number,
+  ) {
+    super(message);
+  }
+}
+named(LimitOverrunError, 'LimitOverrunError');
+
 /** A `run()` that waits while nothing is left that could ever wake it. Lists who waits for whom. */
 export class DeadlockError extends Error {
   readonly code = 'ERR_RINGLOOP_DEADLOCK';

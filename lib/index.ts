@@ -24,6 +24,42 @@ export type { SchedulerOptions } from './loop/dispatcher.js';
 export { Handle, TimerHandle } from './loop/handle.js';
 export { callRemote, type Remote, type RemoteAddress } from './loop/remote.js';
 export type { LoopStatistics } from './loop/scheduler.js';
+export type { SocketAddress } from './net/address.js';
+export {
+  type Connection,
+  type ConnectionOptions,
+  connectAcceptedSocket,
+  createConnection,
+  createUnixConnection,
+} from './net/create-connection.js';
+export {
+  createServer,
+  createUnixServer,
+  type ProtocolFactory,
+  type ServerOptions,
+  type TcpServerOptions,
+} from './net/create-server.js';
+export {
+  BufferedProtocol,
+  DatagramProtocol,
+  Protocol,
+  type StreamProtocol,
+} from './net/protocol.js';
+export type { AddressFamily } from './net/resolve.js';
+export type { Server } from './net/server.js';
+export { StreamReader, type StreamReaderStatistics } from './net/stream-reader.js';
+export type { StreamWriter } from './net/stream-writer.js';
+export {
+  type ClientConnected,
+  openConnection,
+  openUnixConnection,
+  type StreamOptions,
+  type Streams,
+  startServer,
+  startUnixServer,
+} from './net/streams.js';
+export type { SystemError } from './net/system-error.js';
+export type { Transport, WriteBufferLimits, WriteData } from './net/transport.js';
 export { Barrier, type BarrierStatistics } from './sync/barrier.js';
 export { BoundedSemaphore } from './sync/bounded-semaphore.js';
 export {
@@ -93,5 +129,3 @@ export type {
   Runnable,
   Yieldable,
 } from './types.js';
-export { createServer, createUnixServer } from './net/create-server.js';
-export { BufferedProtocol, DatagramProtocol, Protocol } from './net/protocol.js';

@@ -22,7 +22,10 @@ export interface NetLayout {
   readonly datagramRecords: number;
   readonly datagramRecordBytes: number;
   readonly datagramLength: number;
-  readonly datagramTruncated: number;
+  readonly datagramSend: number;
+  readonly datagramSendBytes: number;
+  readonly datagramSendRecords: number;
+  readonly datagramOutcome: number;
   readonly datagramAddress: number;
   readonly reuseAddress: number;
   readonly reusePort: number;
@@ -92,8 +95,12 @@ export interface Sockets {
   addressText(): string;
   /** Into the address page. false: not an address. */
   parseAddress(family: FamilyNumber, address: string, port: number): boolean;
+  /** Into the datagram slab: how many. With fewer of them each has a larger place. */
   receiveBatch(fd: number, count: number): number;
-  sendBatch(fd: number, parts: readonly Uint8Array[]): number;
+  /** From the datagram slab: how many were sent or failed; there is no room for the rest. */
+  sendBatch(fd: number, count: number): number;
+  /** To the address in the first record: zero, or a negative errno. */
+  sendDatagram(fd: number, bytes: Uint8Array): number;
   /** For tests; per mille, seed 0: off. */
   injectFaults(seed: number, interrupted: number, again: number, short: number): void;
 }

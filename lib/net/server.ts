@@ -16,7 +16,11 @@ import type { WatchEntry, WatchOwner } from '../loop/watchers.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
+import { moveOnAfter } from '../tasks/move-on-after.js';
 import { sleep } from '../tasks/sleep.js';
+import type { Task } from '../tasks/task.js';
+import { checkTimeout } from '../tasks/timeout.js';
+import { wait } from '../tasks/wait.js';
 import { packAddress, type SocketAddress, unpackAddress } from './address.js';
 import type { ListenSocket } from './listen.js';
 import { netLayout, sockets } from './slab.js';
@@ -102,6 +106,7 @@ Object.defineProperty(Listener.prototype, 'kind', { value: KIND_STEP });
 export class Server {
   private listeners: Listener[];
   private readonly transports = new Set<BaseTransport<any>>();
+  private readonly tasks = new Set<Task<unknown>>();
   private serving = false;
   private closed = false;
   private forever: Future<void> | null = null;
@@ -150,8 +155,9 @@ export class Server {
   }
 
   /**
-   * Accepts connections until it is cancelled; then the server is closed, and its connections are
-   * waited for. Counterpart: `Server.serve_forever`.
+   * Accepts connections until it is cancelled; then the server is closed, the tasks of its
+   * connections are cancelled, and waited for. Counterpart: `Server.serve_forever`, which cancels
+   * no tasks.
    *
    * @throws when awaited: RuntimeError if it is closed, or somebody waits here already;
    *   CancelledError
@@ -181,14 +187,27 @@ export class Server {
     for (const transport of [...this.transports]) transport.abort();
   }
 
+  /**
+   * Closes the server in good order: nothing more is accepted, connections may end by themselves
+   * for a while, then their tasks are cancelled, and what is left is closed at once.
+   *
+   * @param graceMs - milliseconds for the connections to end; `Infinity`: as long as it takes
+   * @throws TypeError if it is not a number; when awaited: CancelledError
+   */
+  shutdown(graceMs = Infinity): Coroutine<void> {
+    checkTimeout('shutdown', graceMs);
+    return new Coroutine(this.shutdownSteps(graceMs));
+  }
+
   /** Waits until the server is closed and every connection is over. */
   waitClosed(): Coroutine<void> {
     return new Coroutine(this.waitClosedSteps());
   }
 
   /** Connections that are open. */
-  statistics(): { connections: number; serving: boolean } {
-    return { connections: this.transports.size, serving: this.serving };
+  statistics(): { connections: number; tasks: number; serving: boolean } {
+    const { serving } = this;
+    return { connections: this.transports.size, tasks: this.tasks.size, serving };
   }
 
   /** Keeps the process alive while it serves; that is the default. */
@@ -220,6 +239,12 @@ export class Server {
     this.makeConnection(fd, this);
   }
 
+  /** @internal The task of one connection. */
+  own(task: Task<unknown>): void {
+    this.tasks.add(task);
+    task.addDoneCallback(() => void this.tasks.delete(task));
+  }
+
   /** @internal */
   attach(transport: BaseTransport<any>): void {
     this.transports.add(transport);
@@ -247,8 +272,23 @@ export class Server {
     } finally {
       this.forever = null;
       this.close();
+      this.cancelTasks();
       yield* this.waitClosed();
     }
+  }
+
+  private *shutdownSteps(graceMs: number): Generator<unknown, void, any> {
+    this.close();
+    yield* moveOnAfter(graceMs, () => this.waitClosed());
+    const tasks = [...this.tasks];
+    this.cancelTasks();
+    if (tasks.length > 0) yield* wait(tasks);
+    this.abortClients();
+    yield* this.waitClosed();
+  }
+
+  private cancelTasks(): void {
+    for (const task of this.tasks) task.cancel('the server is closed');
   }
 
   private *waitClosedSteps(): Generator<unknown, void, any> {

@@ -27,8 +27,11 @@ struct Memory {
   AddressRecord* address() {
     return reinterpret_cast<AddressRecord*>(slab + kAddressOffset);
   }
-  DatagramRecord* record(size_t i) {
+  DatagramRecord* received(size_t i) {
     return reinterpret_cast<DatagramRecord*>(datagrams + kDatagramRecordsOffset) + i;
+  }
+  DatagramRecord* outgoing(size_t i) {
+    return reinterpret_cast<DatagramRecord*>(datagrams + kDatagramSendRecordsOffset) + i;
   }
 };
 
@@ -159,7 +162,7 @@ class Call {
 int FamilyOf(int number) { return number == 4 ? AF_INET : number == 6 ? AF_INET6 : AF_UNIX; }
 
 void StoreAddress(const Address& address, AddressRecord* record) {
-  *record = {};
+  record->family = record->port = record->ipv4 = record->raw_length = 0;
   if (address.length == 0) return;
   switch (address.family()) {
     case AF_INET:
@@ -407,7 +410,7 @@ napi_value JsParseAddress(napi_env env, napi_callback_info info) {
 
 // ---- datagrams ----------------------------------------------------------------------------------
 
-// (fd, count): into the slab, one record each.
+// (fd, count): into the slab, one record each; fewer datagrams have larger places.
 napi_value JsReceiveBatch(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
@@ -417,38 +420,66 @@ napi_value JsReceiveBatch(napi_env env, napi_callback_info info) {
   if (!call.ok()) return call.Return(IoResult{0});
   Datagram batch[kDatagramBatch];
   Address addresses[kDatagramBatch];
+  const size_t place = kDatagramRecordsOffset / count;
   for (size_t i = 0; i < count; i++) {
-    batch[i].data = {memory.datagrams + i * kDatagramBytes, kDatagramBytes};
+    batch[i].data = {memory.datagrams + i * place, place};
     batch[i].address = &addresses[i];
   }
   const IoResult received = ReceiveBatch(fd, batch, count);
   for (IoResult i = 0; i < received; i++) {
-    DatagramRecord* record = memory.record(static_cast<size_t>(i));
+    DatagramRecord* record = memory.received(static_cast<size_t>(i));
     record->length = static_cast<uint32_t>(batch[i].data.iov_len);
-    record->truncated = batch[i].truncated ? 1 : 0;
+    record->outcome = batch[i].truncated ? 1 : 0;
     StoreAddress(addresses[i], &record->address);
   }
   return call.Return(received);
 }
 
-// (fd, [bytes, ...]): to the addresses in the records; family 0: to the connected peer.
+// Family 0: to the connected peer. False: what JavaScript wrote there is no address.
+bool LoadTarget(const AddressRecord& record, Address* address, Datagram* datagram) {
+  if (record.family == 0) return true;
+  datagram->address = address;
+  return LoadAddress(record, address);
+}
+
+// (fd, count): from the slab, as the records say.
 napi_value JsSendBatch(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
+  const uint32_t count = call.Size(1);
   Memory& memory = call.memory();
-  call.Require(memory.datagrams != nullptr);
-  const std::vector<iovec> parts = call.Vector(1, 0);
-  call.Require(parts.size() <= kDatagramBatch);
+  call.Require(memory.datagrams != nullptr && count > 0 && count <= kDatagramBatch);
   Datagram batch[kDatagramBatch];
   Address addresses[kDatagramBatch];
-  for (size_t i = 0; call.ok() && i < parts.size(); i++) {
-    batch[i].data = parts[i];
-    const AddressRecord& record = memory.record(i)->address;
-    if (record.family == 0) continue;
-    call.Require(LoadAddress(record, &addresses[i]));
-    batch[i].address = &addresses[i];
+  size_t offset = 0;
+  for (size_t i = 0; call.ok() && i < count; i++) {
+    const DatagramRecord& record = *memory.outgoing(i);
+    call.Require(record.length <= kDatagramSendBytes - offset &&
+                 LoadTarget(record.address, &addresses[i], &batch[i]));
+    batch[i].data = {memory.datagrams + kDatagramSendOffset + offset, record.length};
+    offset += record.length;
   }
-  return call.Return(call.ok() ? SendBatch(fd, batch, parts.size()) : 0);
+  if (!call.ok()) return call.Return(IoResult{0});
+  const IoResult done = SendBatch(fd, batch, count);
+  for (IoResult i = 0; i < done; i++) {
+    memory.outgoing(static_cast<size_t>(i))->outcome = static_cast<uint32_t>(batch[i].error);
+  }
+  return call.Return(done);
+}
+
+// (fd, bytes): one from where it stands, to the address in the first record.
+napi_value JsSendDatagram(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Int(0);
+  Datagram datagram;
+  datagram.data = call.Bytes(1, 0);
+  Memory& memory = call.memory();
+  call.Require(memory.datagrams != nullptr);
+  Address address;
+  call.Require(call.ok() && LoadTarget(memory.outgoing(0)->address, &address, &datagram));
+  if (!call.ok()) return call.Return(IoResult{0});
+  if (SendBatch(fd, &datagram, 1) == 0) return call.Return(IoResult{-EAGAIN});
+  return call.Return(IoResult{-datagram.error});
 }
 
 // ---- the object ---------------------------------------------------------------------------------
@@ -504,8 +535,11 @@ Napi::Object DescribeNetLayout(Napi::Env env) {
   add("datagramBatch", kDatagramBatch);
   add("datagramRecords", kDatagramRecordsOffset);
   add("datagramRecordBytes", sizeof(DatagramRecord));
+  add("datagramSend", kDatagramSendOffset);
+  add("datagramSendBytes", kDatagramSendBytes);
+  add("datagramSendRecords", kDatagramSendRecordsOffset);
   add("datagramLength", offsetof(DatagramRecord, length));
-  add("datagramTruncated", offsetof(DatagramRecord, truncated));
+  add("datagramOutcome", offsetof(DatagramRecord, outcome));
   add("datagramAddress", offsetof(DatagramRecord, address));
   const auto option = [&](const char* name, SocketOption value) {
     add(name, static_cast<size_t>(value));
@@ -575,6 +609,7 @@ Napi::Object DefineSockets(Napi::Env env) {
   add("parseAddress", JsParseAddress);
   add("receiveBatch", JsReceiveBatch);
   add("sendBatch", JsSendBatch);
+  add("sendDatagram", JsSendDatagram);
   add("injectFaults", JsInjectFaults);
   return sockets;
 }

@@ -11,10 +11,12 @@
 //   | what was received   | what is to be sent     | AddressRecord        |
 //   +---------------------+------------------------+----------------------+
 //
-//   A slab for datagrams, made when the first endpoint is:
-//   +-------------------------+-------------------------+--...--+---------------------+--...
-//   | datagram 0, 64 KiB      | datagram 1, 64 KiB      |       | DatagramRecord 0    |
-//   +-------------------------+-------------------------+--...--+---------------------+--...
+//   A slab for datagrams, made when the first endpoint is. What is received has a place of 64 KiB
+//   each, what is to be sent stands without gaps:
+//   +---------------+--...--+-----------------+-------------------+-----------------+
+//   | datagram 0    |       | records of what | what is to be     | records of what |
+//   |               |       | was received    | sent              | is to be sent   |
+//   +---------------+--...--+-----------------+-------------------+-----------------+
 #pragma once
 
 #include <cstddef>
@@ -44,13 +46,17 @@ inline constexpr size_t kSlabBytes = kAddressOffset + sizeof(AddressRecord);
 
 struct DatagramRecord {
   uint32_t length;
-  uint32_t truncated;
+  uint32_t outcome;  // received: 1 if it did not fit; sent: 0 or the errno
   AddressRecord address;
 };
 
 inline constexpr size_t kDatagramBytes = 64 * 1024;
 inline constexpr size_t kDatagramRecordsOffset = kDatagramBatch * kDatagramBytes;
-inline constexpr size_t kDatagramSlabBytes =
+inline constexpr size_t kDatagramSendOffset =
     kDatagramRecordsOffset + kDatagramBatch * sizeof(DatagramRecord);
+inline constexpr size_t kDatagramSendBytes = 128 * 1024;
+inline constexpr size_t kDatagramSendRecordsOffset = kDatagramSendOffset + kDatagramSendBytes;
+inline constexpr size_t kDatagramSlabBytes =
+    kDatagramSendRecordsOffset + kDatagramBatch * sizeof(DatagramRecord);
 
 }  // namespace ringloop

@@ -358,11 +358,19 @@ IoResult ReceiveBatch(int fd, Datagram* datagrams, size_t count) {
   return received;
 }
 
-IoResult SendBatch(int fd, Datagram* datagrams, size_t count) {
+namespace {
+
+// sendmmsg() drops the error that stops it. One that lies in the datagram comes again when asked
+// again; one that an earlier datagram has met on its way (ECONNREFUSED) would be lost, so that
+// connected sockets, which alone are told, send one at a time.
+IoResult SendSome(int fd, Datagram* datagrams, size_t count) {
   mmsghdr messages[kDatagramBatch];
-  const auto size = static_cast<unsigned>(FillMessages(datagrams, count, messages));
+  const size_t most = datagrams[0].address == nullptr ? 1 : count;
+  const auto size = static_cast<unsigned>(FillMessages(datagrams, most, messages));
   return Retry(true, [&] { return sendmmsg(fd, messages, size, kNoSignal); });
 }
+
+}  // namespace
 
 #else
 
@@ -383,22 +391,34 @@ IoResult ReceiveBatch(int fd, Datagram* datagrams, size_t count) {
   return static_cast<IoResult>(count);
 }
 
-IoResult SendBatch(int fd, Datagram* datagrams, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    const Datagram& datagram = datagrams[i];
-    msghdr header{};
-    header.msg_iov = const_cast<iovec*>(&datagram.data);
-    header.msg_iovlen = 1;
-    if (datagram.address != nullptr) {
-      header.msg_name = datagram.address->get();
-      header.msg_namelen = datagram.address->length;
-    }
-    const IoResult sent = Retry(true, [&] { return sendmsg(fd, &header, kNoSignal); });
-    if (sent < 0) return i == 0 ? sent : static_cast<IoResult>(i);
+namespace {
+
+IoResult SendSome(int fd, Datagram* datagrams, size_t) {
+  const Datagram& datagram = datagrams[0];
+  msghdr header{};
+  header.msg_iov = const_cast<iovec*>(&datagram.data);
+  header.msg_iovlen = 1;
+  if (datagram.address != nullptr) {
+    header.msg_name = datagram.address->get();
+    header.msg_namelen = datagram.address->length;
   }
-  return static_cast<IoResult>(count);
+  const IoResult sent = Retry(true, [&] { return sendmsg(fd, &header, kNoSignal); });
+  return sent < 0 ? sent : 1;
 }
 
+}  // namespace
+
 #endif
+
+IoResult SendBatch(int fd, Datagram* datagrams, size_t count) {
+  size_t done = 0;
+  while (done < count) {
+    const IoResult sent = SendSome(fd, datagrams + done, count - done);
+    if (sent == -EAGAIN || sent == -EWOULDBLOCK) break;
+    if (sent < 0) datagrams[done].error = static_cast<int>(-sent);
+    done += sent < 0 ? 1 : static_cast<size_t>(sent);
+  }
+  return static_cast<IoResult>(done);
+}
 
 }  // namespace ringloop

@@ -90,11 +90,13 @@ struct Datagram {
   iovec data{};
   Address* address = nullptr;  // null when sending on a connected socket
   bool truncated = false;      // set by ReceiveBatch
+  int error = 0;               // set by SendBatch: why it was not sent
 };
 inline constexpr size_t kDatagramBatch = 32;
 
-// How many were received or sent, at least one; or a negative errno.
+// How many were received, at least one; or a negative errno.
 IoResult ReceiveBatch(int fd, Datagram* datagrams, size_t count);
+// How many were sent or failed, each with its own `error`; the kernel has no room for the rest.
 IoResult SendBatch(int fd, Datagram* datagrams, size_t count);
 
 }  // namespace ringloop

@@ -1,0 +1,120 @@
+/**
+ * StreamConnection: the protocol between a transport and a StreamReader and StreamWriter.
+ *
+ * Decision. asyncio's StreamReaderProtocol. What a connection may need and mostly does not, futures
+ * and sets of those who wait, is made when somebody asks.
+ */
+import { constants } from 'node:os';
+
+import type { EventLoop } from '../tasks/event-loop.js';
+import { Future } from '../tasks/future.js';
+import { Protocol } from './protocol.js';
+import { StreamReader } from './stream-reader.js';
+import { StreamWriter } from './stream-writer.js';
+import { systemError } from './system-error.js';
+import type { Transport } from './transport.js';
+
+/** What is done when a connection is there. */
+export type Connected = (connection: StreamConnection) => void;
+
+/** @internal One connection with streams. */
+export class StreamConnection extends Protocol {
+  /** Set by `connectionMade`. */
+  transport!: Transport;
+  readonly reader: StreamReader;
+  readonly writer: StreamWriter;
+  private paused = false;
+  /** undefined: not lost; null: closed by one of the two sides. */
+  private lost: Error | null | undefined = undefined;
+  private closing: Set<Future<void>> | null = null;
+  private draining: Set<Future<void>> | null = null;
+
+  constructor(
+    readonly loop: EventLoop,
+    limit: number | undefined,
+    private readonly connected: Connected | null,
+  ) {
+    super();
+    this.reader = new StreamReader(limit);
+    this.writer = new StreamWriter(this);
+  }
+
+  // ---- Protocol ---------------------------------------------------------------------------------
+
+  override connectionMade(transport: Transport): void {
+    this.transport = transport;
+    this.reader.setTransport(transport);
+    this.connected?.(this);
+  }
+
+  override dataReceived(data: Buffer): void {
+    this.reader.feedData(data);
+  }
+
+  override eofReceived(): boolean {
+    this.reader.feedEof();
+    // Our side may still write; with TLS there is no such thing.
+    return this.transport.canWriteEof();
+  }
+
+  override pauseWriting(): void {
+    this.paused = true;
+  }
+
+  override resumeWriting(): void {
+    this.paused = false;
+    settle(this.draining, null);
+  }
+
+  override connectionLost(error: Error | null): void {
+    this.lost = error;
+    if (error === null) this.reader.feedEof();
+    else this.reader.setException(error);
+    settle(this.closing, error);
+    settle(this.draining, error);
+  }
+
+  // ---- for the writer ---------------------------------------------------------------------------
+
+  /** Nothing to wait for, and nothing to throw. */
+  isDrained(): boolean {
+    return !this.paused && this.reader.exception() === null && !this.transport.isClosing();
+  }
+
+  throwReadError(): void {
+    const error = this.reader.exception();
+    if (error !== null) throw error;
+  }
+
+  throwIfLost(): void {
+    if (this.lost === undefined) return;
+    throw systemError(-constants.errno.ECONNRESET, 'write');
+  }
+
+  *whenClosed(): Generator<unknown, void, any> {
+    if (this.lost instanceof Error) throw this.lost;
+    if (this.lost === undefined) yield* this.waitIn((this.closing ??= new Set()));
+  }
+
+  *whenDrained(): Generator<unknown, void, any> {
+    if (this.paused) yield* this.waitIn((this.draining ??= new Set()));
+  }
+
+  private *waitIn(waiters: Set<Future<void>>): Generator<unknown, void, any> {
+    const waiter = new Future<void>(this.loop);
+    waiters.add(waiter);
+    try {
+      yield* waiter;
+    } finally {
+      waiters.delete(waiter);
+    }
+  }
+}
+
+function settle(waiters: Set<Future<void>> | null, error: Error | null): void {
+  for (const waiter of waiters ?? []) {
+    if (waiter.done()) continue;
+    if (error === null) waiter.setResult();
+    else waiter.setException(error);
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * openConnection, startServer and their unix kin: streams over transports.
+ *
+ * Facts. asyncio leaves a connection open when the coroutine that served it returns, until the
+ * garbage collector finds it.
+ * Decision. Every connection of a server has a task, which belongs to the server and to the `run()`
+ * that started it. When it ends the connection is closed, after what was written has been sent.
+ */
+import { show } from '../errors.js';
+import { Coroutine } from '../tasks/coroutine.js';
+import { currentLoop } from '../tasks/current-loop.js';
+import { isGeneratorFunction } from '../tasks/generator.js';
+import type { Scope } from '../tasks/scope.js';
+import { Task } from '../tasks/task.js';
+import type { Awaitable, Runnable } from '../types.js';
+import {
+  type ConnectionOptions,
+  createConnection,
+  createUnixConnection,
+} from './create-connection.js';
+import {
+  createServer,
+  createUnixServer,
+  type ServerOptions,
+  type TcpServerOptions,
+} from './create-server.js';
+import type { Server } from './server.js';
+import { StreamConnection } from './stream-connection.js';
+import type { StreamReader } from './stream-reader.js';
+import type { StreamWriter } from './stream-writer.js';
+
+/** What streams can be told. */
+export interface StreamOptions {
+  /** Bytes that may wait to be read before the other side is held up; default 64 KiB. */
+  limit?: number;
+}
+
+/** The two sides of a stream. */
+export type Streams = [reader: StreamReader, writer: StreamWriter];
+
+/**
+ * Serves one connection: a generator function, an async function, or a plain function, which then
+ * has to close the writer itself.
+ */
+export type ClientConnected = (
+  reader: StreamReader,
+  writer: StreamWriter,
+  // biome-ignore lint/suspicious/noConfusingVoidType: what a plain function returns
+) => Awaitable<unknown> | void;
+
+/** Serves one connection with a task of its own. */
+function serve(
+  handler: ClientConnected,
+  connection: StreamConnection,
+  scope: Scope,
+  server: () => Server | null,
+): void {
+  const { loop, reader, writer, transport } = connection;
+  let plain = false;
+  const call = (): Awaitable<unknown> => {
+    const started = handler(reader, writer);
+    plain = started === undefined;
+    return started ?? NOTHING;
+  };
+  const runnable = isGeneratorFunction(handler) ? call() : call;
+  const owner = loop.scopes.has(scope) ? scope : loop.ambient;
+  const task = new Task<unknown>(runnable as Runnable<unknown>, loop, owner);
+  server()?.own(task);
+  task.addDoneCallback(() => {
+    const exception = task.cancelled() ? null : task.exception();
+    if (exception !== null) {
+      const message = 'Unhandled exception in clientConnected';
+      loop.callExceptionHandler({ message, exception, task, transport });
+    }
+    if (!plain || exception !== null || task.cancelled()) transport.close();
+  });
+}
+
+const NOTHING: Coroutine<void> = new Coroutine<void>({
+  next: () => ({ value: undefined, done: true }),
+});
+
+function checkHandler(name: string, handler: unknown): void {
+  if (typeof handler === 'function') return;
+  throw new TypeError(`${name}: clientConnected must be a function, got ${show(handler)}`);
+}
+
+function* streamsOf(
+  connecting: Coroutine<[unknown, StreamConnection]>,
+): Generator<unknown, Streams, any> {
+  const [, { reader, writer }] = yield* connecting;
+  return [reader, writer];
+}
+
+/**
+ * Connects to a server, with streams.
+ *
+ * @param host - a name or an address
+ * @param port - 1 to 65535
+ * @param options - `limit`, and those of `createConnection`
+ * @returns when awaited, `[reader, writer]`
+ * @throws as `createConnection`
+ *
+ * Counterpart: `asyncio.open_connection`.
+ */
+export function openConnection(
+  host: string,
+  port: number,
+  options: ConnectionOptions & StreamOptions = {},
+): Coroutine<Streams> {
+  const loop = currentLoop();
+  const factory = () => new StreamConnection(loop, options.limit, null);
+  return new Coroutine(streamsOf(createConnection(factory, host, port, options)));
+}
+
+/** Connects to a unix socket. Otherwise as `openConnection`. */
+export function openUnixConnection(path: string, options: StreamOptions = {}): Coroutine<Streams> {
+  const loop = currentLoop();
+  const factory = () => new StreamConnection(loop, options.limit, null);
+  return new Coroutine(streamsOf(createUnixConnection(factory, path)));
+}
+
+/** What makes the connections of a server with streams. */
+function* serverOf(
+  handler: ClientConnected,
+  limit: number | undefined,
+  make: (factory: () => StreamConnection) => Coroutine<Server>,
+): Generator<unknown, Server, any> {
+  const loop = currentLoop();
+  const scope = loop.currentScope();
+  let server: Server | null = null;
+  const connected = (connection: StreamConnection): void =>
+    serve(handler, connection, scope, () => server);
+  server = yield* make(() => new StreamConnection(loop, limit, connected));
+  return server;
+}
+
+/**
+ * Makes a TCP server with streams: a task for every connection.
+ *
+ * @param clientConnected - called for each connection with its reader and writer. When it is done
+ *   the connection is closed; an error goes to the loop's exception handler
+ * @param host - a name or an address, or several; null: every address of this machine
+ * @param port - 0: the kernel chooses, see `server.port`
+ * @param options - `limit`, and those of `createServer`
+ * @returns when awaited, the server
+ * @throws as `createServer`
+ *
+ * Counterpart: `asyncio.start_server`.
+ */
+export function startServer(
+  clientConnected: ClientConnected,
+  host: string | readonly string[] | null,
+  port: number,
+  options: TcpServerOptions & StreamOptions = {},
+): Coroutine<Server> {
+  checkHandler('startServer', clientConnected);
+  const make = (factory: () => StreamConnection) => createServer(factory, host, port, options);
+  return new Coroutine(serverOf(clientConnected, options.limit, make));
+}
+
+/** Makes a server on a unix socket, with streams. Otherwise as `startServer`. */
+export function startUnixServer(
+  clientConnected: ClientConnected,
+  path: string,
+  options: ServerOptions & StreamOptions = {},
+): Coroutine<Server> {
+  checkHandler('startUnixServer', clientConnected);
+  const make = (factory: () => StreamConnection) => createUnixServer(factory, path, options);
+  return new Coroutine(serverOf(clientConnected, options.limit, make));
+}
