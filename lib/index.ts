@@ -25,6 +25,7 @@ export { Handle, TimerHandle } from './loop/handle.js';
 export { callRemote, type Remote, type RemoteAddress } from './loop/remote.js';
 export type { LoopStatistics } from './loop/scheduler.js';
 export type { SocketAddress } from './net/address.js';
+export { connectReadPipe, connectWritePipe } from './net/connect-pipe.js';
 export {
   type Connection,
   type ConnectionOptions,
@@ -33,19 +34,27 @@ export {
   createUnixConnection,
 } from './net/create-connection.js';
 export {
+  createDatagramEndpoint,
+  type DatagramEndpointOptions,
+} from './net/create-datagram-endpoint.js';
+export {
   createServer,
   createUnixServer,
   type ProtocolFactory,
   type ServerOptions,
   type TcpServerOptions,
 } from './net/create-server.js';
+export type { DatagramAddress } from './net/datagram-address.js';
+export type { DatagramTransport } from './net/datagram-transport.js';
 export {
   BufferedProtocol,
   DatagramProtocol,
   Protocol,
   type StreamProtocol,
 } from './net/protocol.js';
+export type { ReadPipeTransport } from './net/read-pipe-transport.js';
 export type { AddressFamily } from './net/resolve.js';
+export { type SendfileOptions, sendfile } from './net/sendfile.js';
 export type { Server } from './net/server.js';
 export { StreamReader, type StreamReaderStatistics } from './net/stream-reader.js';
 export type { StreamWriter } from './net/stream-writer.js';
@@ -60,6 +69,7 @@ export {
 } from './net/streams.js';
 export type { SystemError } from './net/system-error.js';
 export type { Transport, WriteBufferLimits, WriteData } from './net/transport.js';
+export type { WritePipeTransport } from './net/write-pipe-transport.js';
 export { Barrier, type BarrierStatistics } from './sync/barrier.js';
 export { BoundedSemaphore } from './sync/bounded-semaphore.js';
 export {

@@ -31,7 +31,7 @@ export interface WatchEntry {
 type Direction = 'reader' | 'writer';
 
 /** What `addReader` and `addWriter` return: cancelling it stops watching. */
-export class WatchHandle extends Handle implements WatchEntry {
+export class WatchHandle extends Handle {
   /** @internal */
   referenced = true;
 

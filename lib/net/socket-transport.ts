@@ -20,8 +20,9 @@ import { asyncContext } from '../loop/async-context.js';
 import { type Context, captureContext } from '../loop/context.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import { state } from '../loop/state.js';
-import type { WatchEntry, WatchOwner } from '../loop/watchers.js';
+import type { WatchEntry } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
+import { Future } from '../tasks/future.js';
 import { type PackedAddress, packAddress, unpackAddress } from './address.js';
 import type { BufferedProtocol, Protocol, StreamProtocol } from './protocol.js';
 import { COPY_MAX, kept, netLayout, outgoing, received, receivingInto, sockets } from './slab.js';
@@ -36,7 +37,6 @@ import {
   EOF_WRITTEN,
   LOST,
   PAUSED,
-  type Transport,
   type WriteData,
 } from './transport.js';
 import { WriteQueue } from './write-queue.js';
@@ -49,13 +49,15 @@ export interface TransportOwner {
 
 const SEND_AT = netLayout.receiveBytes;
 const AGAIN = -netLayout.EAGAIN;
+/** Bytes of a file in one call: so long the loop stands still. */
+const SENDFILE_MAX = 1024 * 1024;
 
 /** The direction of writing, watched only while something waits. */
 class Writer implements WatchEntry {
   declare readonly kind: number;
   referenced = true;
 
-  constructor(private readonly transport: SocketTransport) {}
+  constructor(private readonly transport: { writeReady(): void }) {}
 
   step(): void {
     this.transport.writeReady();
@@ -64,10 +66,7 @@ class Writer implements WatchEntry {
 Object.defineProperty(Writer.prototype, 'kind', { value: KIND_STEP });
 
 /** @internal A connected stream socket. */
-export class SocketTransport
-  extends BaseTransport<StreamProtocol>
-  implements Transport, WatchEntry, WatchOwner
-{
+export class SocketTransport extends BaseTransport<StreamProtocol> {
   /** @internal KIND_STEP, on the prototype. */
   declare readonly kind: number;
   /** @internal */
@@ -77,6 +76,8 @@ export class SocketTransport
   private lostError: Error | null = null;
   /** Who waits until everything has been sent. */
   private whenEmpty: (() => void) | null = null;
+  /** Waits to send more of a file. */
+  private fileWriter: Writer | null = null;
 
   /** @internal */
   constructor(
@@ -357,6 +358,62 @@ export class SocketTransport
     if (result < 0) this.flags |= EOF_WRITTEN;
   }
 
+  /** @internal Sends a part of a file, from the kernel to the kernel. */
+  *sendFile(file: number, offset: number, count: number): Generator<unknown, number, any> {
+    if (this.isClosing()) throw new RuntimeError('Transport is closing');
+    if (this.whenEmpty !== null) throw new RuntimeError('sendfile is in progress');
+    const wasReading = this.isReading();
+    this.pauseReading();
+    try {
+      yield* this.emptied();
+      return yield* this.sendFileParts(file, offset, count);
+    } finally {
+      this.whenEmpty = null;
+      if (wasReading) this.resumeReading();
+    }
+  }
+
+  /** From now on nobody may write. */
+  private *emptied(): Generator<unknown, void, any> {
+    const empty = new Future<void>(this.loop);
+    this.whenEmpty = () => {
+      if (!empty.done()) empty.setResult();
+    };
+    if (this.queue !== null) yield* empty;
+  }
+
+  private *sendFileParts(
+    file: number,
+    offset: number,
+    count: number,
+  ): Generator<unknown, number, any> {
+    let total = 0;
+    while (total < count) {
+      if ((this.flags & LOST) !== 0)
+        throw this.lostError ?? new RuntimeError('Transport is closed');
+      const part = Math.min(count - total, SENDFILE_MAX);
+      const sent = sockets.sendFile(this.fd, file, offset + total, part);
+      if (sent === 0) break;
+      if (sent > 0) total += sent;
+      else if (sent === AGAIN) yield* this.writable();
+      else throw this.errorOf(sent, 'sendfile');
+    }
+    return total;
+  }
+
+  private *writable(): Generator<unknown, void, any> {
+    const writable = new Future<void>(this.loop);
+    const entry = new Writer({ writeReady: () => void (writable.done() || writable.setResult()) });
+    this.loop.watchers.watch(this.fd, 'writer', entry);
+    this.fileWriter = entry;
+    try {
+      yield* writable;
+    } finally {
+      this.fileWriter = null;
+      this.loop.watchers.unwatch(this.fd, 'writer', entry);
+    }
+  }
+
   // ---- the end ----------------------------------------------------------------------------------
 
   private errorOf(result: number, syscall: string): SystemError {
@@ -386,6 +443,7 @@ export class SocketTransport
   private lose(error: Error | null): void {
     this.flags |= LOST;
     this.lostError = error;
+    this.fileWriter?.step();
     this.loop.callSoon(() => this.callConnectionLost());
   }
 

@@ -2,6 +2,17 @@
 import type { WatchEntry } from '../loop/watchers.js';
 import { sockets } from './slab.js';
 
+/** The calls that send: to a socket, or to anything else. */
+interface Calls {
+  bytes(fd: number, bytes: Uint8Array, offset: number): number;
+  vector(fd: number, parts: readonly Uint8Array[], skip: number): number;
+}
+
+const SOCKET: Calls = { bytes: sockets.sendBytes, vector: sockets.sendVector };
+
+/** For pipes. */
+export const PIPE: Calls = { bytes: sockets.writeBytes, vector: sockets.writeVector };
+
 /** Bytes that wait, in order. */
 export class WriteQueue {
   /** Bytes that wait. */
@@ -10,7 +21,10 @@ export class WriteQueue {
   /** Bytes of the first part that are gone. */
   private skip = 0;
 
-  constructor(readonly writer: WatchEntry) {}
+  constructor(
+    readonly writer: WatchEntry,
+    private readonly calls = SOCKET,
+  ) {}
 
   push(bytes: Uint8Array): void {
     this.parts.push(bytes);
@@ -21,8 +35,8 @@ export class WriteQueue {
   send(fd: number): number {
     const sent =
       this.parts.length === 1
-        ? sockets.sendBytes(fd, this.parts[0]!, this.skip)
-        : sockets.sendVector(fd, this.parts, this.skip);
+        ? this.calls.bytes(fd, this.parts[0]!, this.skip)
+        : this.calls.vector(fd, this.parts, this.skip);
     if (sent > 0) this.drop(sent);
     return sent;
   }

@@ -26,12 +26,17 @@ function openFifo<T>(open: (path: string) => T): T {
 
 const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants;
 
-/** Runs `body` with a pipe; both ends are closed afterwards. */
-export async function withPipe(body: (pipe: Pipe) => unknown): Promise<void> {
-  const [readFd, writeFd] = openFifo((path) => [
+/** Both ends; whoever gets them closes them. */
+export function openPipe(): [readFd: number, writeFd: number] {
+  return openFifo((path) => [
     openSync(path, O_RDONLY | O_NONBLOCK),
     openSync(path, O_WRONLY | O_NONBLOCK),
-  ]) as [number, number];
+  ]);
+}
+
+/** Runs `body` with a pipe; both ends are closed afterwards. */
+export async function withPipe(body: (pipe: Pipe) => unknown): Promise<void> {
+  const [readFd, writeFd] = openPipe();
   const open = new Set([readFd, writeFd]);
   const close = (fd: number): void => {
     if (open.delete(fd)) closeSync(fd);

@@ -1,0 +1,147 @@
+/**
+ * ReadPipeTransport: the end of a pipe that is read; also of a socket, a terminal, a FIFO.
+ *
+ * Decision. asyncio's: one `read` for each time the fd is readable; at the end `eofReceived` and
+ * then `connectionLost`. The fd belongs to the transport, which closes it.
+ */
+import { type Context, captureContext } from '../loop/context.js';
+import { KIND_STEP } from '../loop/ready-queue.js';
+import type { EventLoop } from '../tasks/event-loop.js';
+import type { Protocol } from './protocol.js';
+import { netLayout, received, sockets } from './slab.js';
+import { isSystemError, systemError } from './system-error.js';
+import { BaseTransport, CLOSING, LOST, PAUSED } from './transport.js';
+
+/** What is read from a pipe. Counterpart: `asyncio.ReadTransport`. */
+export class ReadPipeTransport extends BaseTransport<Protocol> {
+  /** @internal KIND_STEP, on the prototype. */
+  declare readonly kind: number;
+  /** @internal */
+  referenced = true;
+  private readonly context: Context | null = captureContext();
+
+  /** @internal */
+  constructor(
+    loop: EventLoop,
+    private fd: number,
+    protocol: Protocol,
+  ) {
+    super(loop, protocol);
+    loop.watchers.own(fd, this);
+  }
+
+  /** @internal */
+  start(connected: () => void): this {
+    this.loop.callSoon(() => this.protocol.connectionMade(this as never));
+    this.loop.callSoon(() => this.watchReader());
+    this.loop.callSoon(connected);
+    return this;
+  }
+
+  /** Whether bytes are being received. */
+  isReading(): boolean {
+    return (this.flags & (CLOSING | PAUSED)) === 0;
+  }
+
+  /** Stops receiving, until `resumeReading()`. Pausing twice is no error. */
+  pauseReading(): void {
+    if (!this.isReading()) return;
+    this.flags |= PAUSED;
+    this.unwatchReader();
+  }
+
+  /** Goes on receiving. */
+  resumeReading(): void {
+    if ((this.flags & (CLOSING | PAUSED)) !== PAUSED) return;
+    this.flags &= ~PAUSED;
+    this.watchReader();
+  }
+
+  override close(): void {
+    this.end(null);
+  }
+
+  override abort(): void {
+    this.end(null);
+  }
+
+  override getWriteBufferSize(): number {
+    return 0;
+  }
+
+  override getExtraInfo(name: string, fallback?: unknown): any {
+    return name === 'fd' && this.fd >= 0 ? this.fd : fallback;
+  }
+
+  override toString(): string {
+    const what = this.fd < 0 ? 'closed' : this.isClosing() ? 'closing' : 'open';
+    return `<ReadPipeTransport ${what} fd=${this.fd}>`;
+  }
+
+  /** @internal The fd is readable. */
+  step(): void {
+    this.loop.runBody(this.context, this);
+  }
+
+  /** @internal */
+  run(): void {
+    if ((this.flags & (CLOSING | PAUSED)) !== 0) return;
+    const count = sockets.read(this.fd);
+    if (count > 0) {
+      const data = Buffer.allocUnsafe(count);
+      data.set(received.subarray(0, count));
+      this.call('dataReceived', () => this.protocol.dataReceived(data));
+    } else if (count === 0) {
+      this.call('eofReceived', () => this.protocol.eofReceived());
+      this.end(null);
+    } else if (count !== -netLayout.EAGAIN) this.fail('read error', systemError(count, 'read'));
+  }
+
+  /** @internal */
+  loopClosed(): void {
+    this.flags |= CLOSING | LOST;
+    this.closeFd();
+  }
+
+  private call(name: string, callback: () => unknown): void {
+    try {
+      callback();
+    } catch (error) {
+      this.fail(`protocol.${name}() call failed`, error);
+    }
+  }
+
+  private fail(what: string, error: unknown): void {
+    if (!isSystemError(error)) this.report(`Fatal error: ${what}`, error);
+    this.end(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  private end(error: Error | null): void {
+    if ((this.flags & CLOSING) !== 0) return;
+    this.flags |= CLOSING | LOST;
+    this.unwatchReader();
+    this.loop.callSoon(() => {
+      try {
+        this.protocol.connectionLost(error);
+      } finally {
+        this.closeFd();
+      }
+    });
+  }
+
+  private watchReader(): void {
+    if (this.isReading()) this.loop.watchers.watch(this.fd, 'reader', this);
+  }
+
+  private unwatchReader(): void {
+    this.loop.watchers.unwatch(this.fd, 'reader', this);
+  }
+
+  private closeFd(): void {
+    const { fd } = this;
+    this.fd = -1;
+    this.loop.watchers.disown(fd);
+    sockets.close(fd);
+  }
+}
+Object.defineProperty(ReadPipeTransport.prototype, 'kind', { value: KIND_STEP });

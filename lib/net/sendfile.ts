@@ -1,0 +1,94 @@
+/**
+ * sendfile: a file to a connection, without its bytes passing through JavaScript.
+ *
+ * Facts. The kernel copies a file to a socket by itself; it cannot encrypt it.
+ * Decision. As asyncio: the kernel where it can, otherwise (TLS) the file is read and written piece
+ * by piece. While a file is being sent nobody else may write, and nothing is received.
+ */
+import { read } from 'node:fs';
+import { promisify } from 'node:util';
+
+import { RuntimeError, show } from '../errors.js';
+import { Coroutine } from '../tasks/coroutine.js';
+import { sleep } from '../tasks/sleep.js';
+import { until } from '../tasks/until.js';
+import { SocketTransport } from './socket-transport.js';
+import { BaseTransport, type Transport } from './transport.js';
+
+/** What `sendfile` can be told. */
+export interface SendfileOptions {
+  /** Where it begins, in bytes; default 0. */
+  offset?: number;
+  /** How many bytes; default: until the end of the file. */
+  count?: number;
+  /** false: refuse where the kernel cannot do it. */
+  fallback?: boolean;
+}
+
+const readFile = promisify(read);
+const PIECE_BYTES = 64 * 1024;
+
+function checkCount(name: string, value: unknown): void {
+  if (typeof value === 'number' && value >= 0 && (Number.isInteger(value) || value === Infinity)) {
+    return;
+  }
+  throw new TypeError(`sendfile: ${name} must be a number of bytes, got ${show(value)}`);
+}
+
+/**
+ * Sends a file.
+ *
+ * @param transport - of a connection; for streams `writer.transport`
+ * @param file - a file descriptor, or what `fs.promises.open` returns; it stays open
+ * @param options - see `SendfileOptions`
+ * @returns when awaited, how many bytes were sent
+ * @throws TypeError if an argument is wrong; when awaited: RuntimeError if the connection is closing
+ *   or a file is being sent already, the system's error, CancelledError (some bytes have been sent
+ *   then)
+ *
+ * Order: behind everything that was written before. Counterpart: `loop.sendfile`.
+ */
+export function sendfile(
+  transport: Transport,
+  file: number | { fd: number },
+  options: SendfileOptions = {},
+): Coroutine<number> {
+  if (!((transport as unknown) instanceof BaseTransport)) {
+    throw new TypeError(`sendfile: expected a transport, got ${show(transport)}`);
+  }
+  const fd = typeof file === 'object' && file !== null ? file.fd : file;
+  if (!Number.isInteger(fd) || fd < 0) {
+    throw new TypeError(`sendfile: file must be a file descriptor, got ${show(file)}`);
+  }
+  const { offset = 0, count = Infinity, fallback = true } = options;
+  checkCount('offset', offset);
+  checkCount('count', count);
+  if (transport instanceof SocketTransport) {
+    return new Coroutine(transport.sendFile(fd, offset, count));
+  }
+  if (!fallback) {
+    throw new RuntimeError(`sendfile is not supported for ${transport}, and fallback is disabled`);
+  }
+  return new Coroutine(copyFile(transport, fd, offset, count));
+}
+
+function* copyFile(
+  transport: Transport,
+  fd: number,
+  offset: number,
+  count: number,
+): Generator<unknown, number, any> {
+  let total = 0;
+  while (total < count) {
+    if (transport.isClosing()) throw new RuntimeError('Transport is closing');
+    const piece = Buffer.allocUnsafe(Math.min(count - total, PIECE_BYTES));
+    const { bytesRead } = yield* until(readFile(fd, piece, 0, piece.length, offset + total));
+    if (bytesRead === 0) break;
+    transport.write(piece.subarray(0, bytesRead));
+    total += bytesRead;
+    // Reading the next piece takes longer than sending this one, but for slow connections.
+    const { high } = transport.getWriteBufferLimits();
+    while (transport.getWriteBufferSize() > high && !transport.isClosing()) yield* sleep(1);
+  }
+  return total;
+}
