@@ -25,7 +25,7 @@ import { packAddress, type SocketAddress, unpackAddress } from './address.js';
 import type { ListenSocket } from './listen.js';
 import { netLayout, sockets } from './slab.js';
 import { systemError } from './system-error.js';
-import type { BaseTransport } from './transport.js';
+import type { OpenConnection } from './transport.js';
 
 /** Makes the connection for an accepted socket; its peer's address is in the address page. */
 export type Accepted = (fd: number, server: Server) => void;
@@ -105,7 +105,7 @@ Object.defineProperty(Listener.prototype, 'kind', { value: KIND_STEP });
 /** A server. `createServer` and `startServer` make one. Counterpart: `asyncio.Server`. */
 export class Server {
   private listeners: Listener[];
-  private readonly transports = new Set<BaseTransport<any>>();
+  private readonly transports = new Set<OpenConnection>();
   private readonly tasks = new Set<Task<unknown>>();
   private serving = false;
   private closed = false;
@@ -242,16 +242,20 @@ export class Server {
   /** @internal The task of one connection. */
   own(task: Task<unknown>): void {
     this.tasks.add(task);
-    task.addDoneCallback(() => void this.tasks.delete(task));
+  }
+
+  /** @internal It is done. */
+  disown(task: Task<unknown>): void {
+    this.tasks.delete(task);
   }
 
   /** @internal */
-  attach(transport: BaseTransport<any>): void {
+  attach(transport: OpenConnection): void {
     this.transports.add(transport);
   }
 
   /** @internal */
-  detach(transport: BaseTransport<any>): void {
+  detach(transport: OpenConnection): void {
     this.transports.delete(transport);
     this.wakeIfOver();
   }

@@ -8,14 +8,19 @@ import { constants } from 'node:os';
 
 import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
+import type { Task } from '../tasks/task.js';
 import { Protocol } from './protocol.js';
 import { StreamReader } from './stream-reader.js';
 import { StreamWriter } from './stream-writer.js';
 import { systemError } from './system-error.js';
 import type { Transport } from './transport.js';
 
-/** What is done when a connection is there. */
-export type Connected = (connection: StreamConnection) => void;
+/** Whoever has something to do when a connection is there. */
+export interface ConnectionHandler {
+  serve(connection: StreamConnection): void;
+  /** The task that serves it is done. */
+  over(task: Task<unknown>): void;
+}
 
 /** @internal One connection with streams. */
 export class StreamConnection extends Protocol {
@@ -23,6 +28,8 @@ export class StreamConnection extends Protocol {
   transport!: Transport;
   readonly reader: StreamReader;
   readonly writer: StreamWriter;
+  /** Whether the connection is closed when the task that serves it ends. */
+  closedByTask = true;
   private paused = false;
   /** undefined: not lost; null: closed by one of the two sides. */
   private lost: Error | null | undefined = undefined;
@@ -32,7 +39,7 @@ export class StreamConnection extends Protocol {
   constructor(
     readonly loop: EventLoop,
     limit: number | undefined,
-    private readonly connected: Connected | null,
+    private readonly handler: ConnectionHandler | null,
   ) {
     super();
     this.reader = new StreamReader(limit);
@@ -44,7 +51,7 @@ export class StreamConnection extends Protocol {
   override connectionMade(transport: Transport): void {
     this.transport = transport;
     this.reader.setTransport(transport);
-    this.connected?.(this);
+    this.handler?.serve(this);
   }
 
   override dataReceived(data: Buffer): void {
@@ -72,6 +79,19 @@ export class StreamConnection extends Protocol {
     else this.reader.setException(error);
     settle(this.closing, error);
     settle(this.draining, error);
+  }
+
+  // ---- Listener: the task that serves it ---------------------------------------------------------
+
+  settled(task: Task<unknown>): void {
+    const { loop, transport } = this;
+    this.handler?.over(task);
+    const exception = task.cancelled() ? null : task.exception();
+    if (exception !== null) {
+      const message = 'Unhandled exception in clientConnected';
+      loop.callExceptionHandler({ message, exception, task, transport });
+    }
+    if (this.closedByTask || exception !== null || task.cancelled()) transport.close();
   }
 
   // ---- for the writer ---------------------------------------------------------------------------

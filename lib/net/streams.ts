@@ -48,32 +48,35 @@ export type ClientConnected = (
   // biome-ignore lint/suspicious/noConfusingVoidType: what a plain function returns
 ) => Awaitable<unknown> | void;
 
-/** Serves one connection with a task of its own. */
-function serve(
-  handler: ClientConnected,
-  connection: StreamConnection,
-  scope: Scope,
-  server: () => Server | null,
-): void {
-  const { loop, reader, writer, transport } = connection;
-  let plain = false;
-  const call = (): Awaitable<unknown> => {
-    const started = handler(reader, writer);
-    plain = started === undefined;
-    return started ?? NOTHING;
-  };
-  const runnable = isGeneratorFunction(handler) ? call() : call;
-  const owner = loop.scopes.has(scope) ? scope : loop.ambient;
-  const task = new Task<unknown>(runnable as Runnable<unknown>, loop, owner);
-  server()?.own(task);
-  task.addDoneCallback(() => {
-    const exception = task.cancelled() ? null : task.exception();
-    if (exception !== null) {
-      const message = 'Unhandled exception in clientConnected';
-      loop.callExceptionHandler({ message, exception, task, transport });
-    }
-    if (!plain || exception !== null || task.cancelled()) transport.close();
-  });
+/** What all connections of one server share. */
+class Handler {
+  server: Server | null = null;
+
+  constructor(
+    private readonly clientConnected: ClientConnected,
+    private readonly scope: Scope,
+  ) {}
+
+  /** Serves one connection with a task of its own. */
+  serve(connection: StreamConnection): void {
+    const { loop, reader, writer } = connection;
+    const call = () => this.clientConnected(reader, writer) ?? this.leaveOpen(connection);
+    const runnable = isGeneratorFunction(this.clientConnected) ? call() : call;
+    const owner = loop.scopes.has(this.scope) ? this.scope : loop.ambient;
+    const task = new Task<unknown>(runnable as Runnable<unknown>, loop, owner);
+    this.server?.own(task);
+    task.addListener(connection);
+  }
+
+  over(task: Task<unknown>): void {
+    this.server?.disown(task);
+  }
+
+  /** A plain function: whoever has the writer closes it. */
+  private leaveOpen(connection: StreamConnection): Awaitable<unknown> {
+    connection.closedByTask = false;
+    return NOTHING;
+  }
 }
 
 const NOTHING: Coroutine<void> = new Coroutine<void>({
@@ -127,11 +130,9 @@ function* serverOf(
   make: (factory: () => StreamConnection) => Coroutine<Server>,
 ): Generator<unknown, Server, any> {
   const loop = currentLoop();
-  const scope = loop.currentScope();
-  let server: Server | null = null;
-  const connected = (connection: StreamConnection): void =>
-    serve(handler, connection, scope, () => server);
-  server = yield* make(() => new StreamConnection(loop, limit, connected));
+  const serving = new Handler(handler, loop.currentScope());
+  const server = yield* make(() => new StreamConnection(loop, limit, serving));
+  serving.server = server;
   return server;
 }
 
