@@ -11,6 +11,7 @@
  */
 import { RuntimeError } from '../errors.js';
 import { type Context, captureContext } from '../loop/context.js';
+import type { TimerHandle } from '../loop/handle.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { WatchEntry, WatchOwner } from '../loop/watchers.js';
 import { Coroutine } from '../tasks/coroutine.js';
@@ -40,7 +41,7 @@ const OUT_OF_RESOURCES = new Set(
 class Listener implements WatchEntry, WatchOwner {
   declare readonly kind: number;
   referenced = true;
-  private retry: { cancel(): void } | null = null;
+  private retry: TimerHandle | null = null;
 
   constructor(
     readonly socket: ListenSocket,
@@ -76,10 +77,22 @@ class Listener implements WatchEntry, WatchOwner {
   close(): void {
     this.retry?.cancel();
     this.server.loop.watchers.unwatch(this.socket.fd, 'reader', this);
-    this.loopClosed();
+    this.release();
   }
 
   loopClosed(): void {
+    this.release();
+    this.server.loopClosed();
+  }
+
+  setReferenced(referenced: boolean): void {
+    const watched = this.retry === null && this.server.isServing();
+    this.server.loop.watchers.setReferenced(this, referenced, watched);
+    if (referenced) this.retry?.ref();
+    else this.retry?.unref();
+  }
+
+  private release(): void {
     this.server.loop.watchers.disown(this.socket.fd);
     this.socket.close();
   }
@@ -95,9 +108,11 @@ class Listener implements WatchEntry, WatchOwner {
       loop.callExceptionHandler({ message: 'accept() failed', exception });
       return;
     }
-    loop.callExceptionHandler({ message: 'accept() out of system resource', exception });
     loop.watchers.unwatch(this.socket.fd, 'reader', this);
     this.retry = loop.callLater(RETRY_AFTER_MS, () => this.watch());
+    if (!this.referenced) this.retry.unref();
+    // Last, because the handler may close the server.
+    loop.callExceptionHandler({ message: 'accept() out of system resource', exception });
   }
 }
 Object.defineProperty(Listener.prototype, 'kind', { value: KIND_STEP });
@@ -239,6 +254,13 @@ export class Server {
     this.makeConnection(fd, this);
   }
 
+  /** @internal Its sockets are closed, and their numbers may be somebody else's. */
+  loopClosed(): void {
+    this.closed = true;
+    this.serving = false;
+    this.listeners = [];
+  }
+
   /** @internal The task of one connection. */
   own(task: Task<unknown>): void {
     this.tasks.add(task);
@@ -308,8 +330,7 @@ export class Server {
   }
 
   private setReferenced(referenced: boolean): this {
-    const { watchers } = this.loop;
-    for (const each of this.listeners) watchers.setReferenced(each, referenced, this.serving);
+    for (const listener of this.listeners) listener.setReferenced(referenced);
     return this;
   }
 }

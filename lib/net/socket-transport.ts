@@ -146,9 +146,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   }
 
   writelines(list: Iterable<WriteData>): void {
-    const parts = Array.from(list, (data) => bytesOf('writelines', data)).filter(
-      (bytes) => bytes.length > 0,
-    );
+    const parts = partsOf(list);
     if (parts.length === 0) return;
     if ((this.flags & (EOF_WRITTEN | LOST)) !== 0 || this.whenEmpty !== null) {
       if (this.refusesWrite(parts[0]!)) return;
@@ -324,12 +322,22 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   /** @internal The fd is writable. */
   writeReady(): void {
     if ((this.flags & LOST) !== 0 || this.queue === null) return;
-    state.task = null;
-    state.context = this.context;
+    if (asyncContext.inUse || this.loop.debug || this.context !== null) {
+      const body = { run: () => this.sendWaiting(), toString: () => String(this) };
+      this.loop.runBody(this.context, body);
+    } else {
+      state.task = null;
+      state.context = null;
+      this.sendWaiting();
+    }
+  }
+
+  private sendWaiting(): void {
     this.flush();
     if ((this.flags & LOST) !== 0) return;
     this.resumeProtocolIfDrained();
-    if (this.queue === null) this.sentEverything();
+    // The protocol may have written more, or closed or aborted the connection.
+    if (this.queue === null && (this.flags & LOST) === 0) this.sentEverything();
   }
 
   /** Sends as much as the kernel takes. */
@@ -345,17 +353,14 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   }
 
   private sentEverything(): void {
-    const { whenEmpty } = this;
-    this.whenEmpty = null;
-    whenEmpty?.();
+    this.whenEmpty?.();
     if ((this.flags & CLOSING) !== 0) this.lose(null);
     else if ((this.flags & EOF_WRITTEN) !== 0) this.shutDown();
   }
 
   private shutDown(): void {
-    const result = sockets.shutdown(this.fd);
-    // The other side may have reset the connection meanwhile: reading will tell.
-    if (result < 0) this.flags |= EOF_WRITTEN;
+    // If the other side has reset the connection meanwhile, reading will tell.
+    sockets.shutdown(this.fd);
   }
 
   /** @internal Sends a part of a file, from the kernel to the kernel. */
@@ -443,6 +448,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   private lose(error: Error | null): void {
     this.flags |= LOST;
     this.lostError = error;
+    this.whenEmpty?.();
     this.fileWriter?.step();
     this.loop.callSoon(() => this.callConnectionLost());
   }
@@ -503,6 +509,14 @@ function checkBuffer(buffer: unknown): Uint8Array {
   }
   if (buffer.length === 0) throw new RuntimeError('getBuffer() returned an empty buffer');
   return buffer;
+}
+
+function partsOf(list: Iterable<WriteData>): Uint8Array[] {
+  if (typeof Object(list)[Symbol.iterator] !== 'function') {
+    throw new TypeError(`writelines: expected an iterable of data, got ${show(list)}`);
+  }
+  const parts = Array.from(list, (data) => bytesOf('writelines', data));
+  return parts.filter((bytes) => bytes.length > 0);
 }
 
 function peerOf(peer: PackedAddress): { address?: string; port?: number } {

@@ -1,9 +1,28 @@
-/** After each test everything is back at zero: callbacks, timers, fds, tasks. */
+/** After each test everything is back at zero: callbacks, timers, fds, tasks, sockets. */
 import assert from 'node:assert/strict';
 
 import { allTasks, getEventLoop } from 'ringloop';
+import { openSockets } from './open-sockets.js';
+
+/** Child processes and workers are gone some turns after the test has heard of their end. */
+const PATIENCE_TURNS = 200;
+
+let socketsBefore: string[] = [];
+
+async function socketsLeftOpen(): Promise<string[]> {
+  const before = new Set(socketsBefore);
+  for (let turn = 0; ; turn++) {
+    const left = openSockets().filter((socket) => !before.has(socket));
+    if (left.length === 0 || turn === PATIENCE_TURNS) return left;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
 
 export const mochaHooks = {
+  beforeEach(): void {
+    socketsBefore = openSockets();
+  },
+
   async afterEach(): Promise<void> {
     // What the test settled last may still be on its way through the loop.
     await new Promise((resolve) => setImmediate(resolve));
@@ -11,8 +30,8 @@ export const mochaHooks = {
     const { ready, timers, watchers } = getEventLoop().statistics();
     const tasks = [...allTasks()].map((task) => task.name);
     assert.deepEqual(
-      { ready, timers, watchers, tasks },
-      { ready: 0, timers: 0, watchers: 0, tasks: [] },
+      { ready, timers, watchers, tasks, sockets: await socketsLeftOpen() },
+      { ready: 0, timers: 0, watchers: 0, tasks: [], sockets: [] },
     );
   },
 };
