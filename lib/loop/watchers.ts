@@ -196,7 +196,8 @@ export class Watchers {
     while (this.owners.length <= fd) this.owners.push(null);
   }
 
-  private checkFree(name: string, fd: number): void {
+  /** @throws RuntimeError if somebody has this fd for himself */
+  checkFree(name: string, fd: number): void {
     const owner = this.owners[fd] ?? null;
     if (owner !== null) {
       throw new RuntimeError(`${name}: file descriptor ${fd} is used by ${String(owner)}`);

@@ -15,7 +15,7 @@ import { wait } from '../tasks/wait.js';
 import { openWith } from './listen.js';
 import type { Endpoint } from './resolve.js';
 import { netLayout, sockets } from './slab.js';
-import { checked, type SystemError, systemError } from './system-error.js';
+import { checked, isSystemError, type SystemError, systemError } from './system-error.js';
 import type { UnixPath } from './unix-path.js';
 
 /** Milliseconds until the next address is tried, too: what RFC 8305 recommends. */
@@ -104,7 +104,8 @@ export function connectError(errors: readonly Error[]): Error {
   if (errors.length === 1 || errors.every(({ message }) => message === first!.message)) {
     return first!;
   }
-  const { code, errno, syscall } = first as SystemError;
+  // What is the caller's, such as an address to connect from, has none.
+  const { code, errno, syscall } = (errors.find(isSystemError) ?? first) as SystemError;
   const text = `Multiple exceptions: ${errors.map(({ message }) => message).join(', ')}`;
   return Object.assign(new AggregateError(errors, text), { code, errno, syscall });
 }
@@ -142,16 +143,17 @@ function* firstOf(
 ): Generator<unknown, number | null, any> {
   const timeout = timeoutMs === Infinity ? {} : { timeout: timeoutMs };
   const [done] = yield* wait(running, { ...timeout, returnWhen: 'FIRST_COMPLETED' });
-  let winner: number | null = null;
   for (const task of done) {
-    const error = task.exception();
-    if (error !== null) errors.push(error as Error);
+    if (task.cancelled() || task.exception() !== null) continue;
     // Another may have connected in the same iteration: giveUp() closes it.
-    else if (winner === null) winner = task.result();
-    else continue;
     running.delete(task);
+    return task.result();
   }
-  return winner;
+  for (const task of done) {
+    running.delete(task);
+    errors.push(task.exception() as Error);
+  }
+  return null;
 }
 
 /** Those that lost are stopped, or closed if they have connected meanwhile. */

@@ -210,6 +210,7 @@ function* acceptedSocketSteps<P extends StreamProtocol>(
   factory: () => P,
   fd: number,
 ): Generator<unknown, Connection<P>, any> {
+  currentLoop().watchers.checkFree('connectAcceptedSocket', fd);
   checked(sockets.peerName(fd), 'getpeername');
   checked(sockets.setNonBlocking(fd), 'fcntl');
   return yield* makeTransport(currentLoop(), fd, factory);

@@ -1,14 +1,28 @@
 /** createServer, createUnixServer: servers for protocols. */
-import { show } from '../errors.js';
+import { isExit, show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
 import { packAddress } from './address.js';
-import { type ListenOptions, type ListenSocket, listenOn, listenOnPath } from './listen.js';
+import {
+  checkBacklog,
+  type ListenOptions,
+  type ListenSocket,
+  listenOn,
+  listenOnPath,
+} from './listen.js';
 import type { StreamProtocol } from './protocol.js';
-import { type AddressFamily, checkFamily, checkHost, checkPort, resolve } from './resolve.js';
+import {
+  type AddressFamily,
+  checkFamily,
+  checkHost,
+  checkPort,
+  type Endpoint,
+  resolve,
+} from './resolve.js';
 import { type Accepted, Server } from './server.js';
 import { netLayout, sockets } from './slab.js';
 import { SocketTransport } from './socket-transport.js';
+import { isSystemError } from './system-error.js';
 import { checkProtocol } from './transport.js';
 import { checkPath } from './unix-path.js';
 
@@ -46,6 +60,7 @@ export function acceptWith(factory: ProtocolFactory, options: TcpServerOptions):
       checkProtocol('protocolFactory', protocol);
     } catch (exception) {
       sockets.close(fd);
+      if (isExit(exception)) throw exception;
       server.loop.callExceptionHandler({ message: 'protocolFactory failed', exception });
       return;
     }
@@ -53,20 +68,40 @@ export function acceptWith(factory: ProtocolFactory, options: TcpServerOptions):
   };
 }
 
-function* listenAll(
+/** Where to listen: each address once, though several hosts may have it. */
+function* endpointsOf(
   hosts: readonly string[],
   port: number,
-  options: TcpServerOptions,
-): Generator<unknown, ListenSocket[], any> {
+  family: AddressFamily,
+): Generator<unknown, Iterable<Endpoint>, any> {
+  const endpoints = new Map<string, Endpoint>();
+  for (const host of hosts) {
+    for (const endpoint of yield* resolve(host, port, family)) {
+      endpoints.set(endpoint.address, endpoint);
+    }
+  }
+  return endpoints.values();
+}
+
+/** What the system says of a family that is turned off, or of an address that is not its own. */
+const NOT_HERE = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL']);
+
+function listenAll(endpoints: Iterable<Endpoint>, options: TcpServerOptions): ListenSocket[] {
   const opened: ListenSocket[] = [];
+  let notHere: unknown;
   try {
-    for (const host of hosts) {
-      for (const endpoint of yield* resolve(host, port, options.family ?? 0)) {
-        // All of them on one port, also where the kernel chooses it.
-        const at = port === 0 && opened.length > 0 ? portOf(opened[0]!) : port;
-        opened.push(listenOn({ ...endpoint, port: at }, options));
+    for (const endpoint of endpoints) {
+      // All of them on one port, also where the kernel chooses it.
+      const { port: wanted } = endpoint;
+      const port = wanted === 0 && opened.length > 0 ? portOf(opened[0]!) : wanted;
+      try {
+        opened.push(listenOn({ ...endpoint, port }, options));
+      } catch (error) {
+        if (!isSystemError(error) || !NOT_HERE.has(error.code)) throw error;
+        notHere ??= error;
       }
     }
+    if (opened.length === 0) throw notHere;
   } catch (error) {
     for (const socket of opened) socket.close();
     throw error;
@@ -85,7 +120,9 @@ export function hostsOf(name: string, host: unknown, family: AddressFamily): str
   if (host === null || host === undefined || host === '') {
     return family === 4 ? ['0.0.0.0'] : family === 6 ? ['::'] : ['0.0.0.0', '::'];
   }
-  return (Array.isArray(host) ? host : [host]).map((each) => checkHost(name, each));
+  const hosts = (Array.isArray(host) ? host : [host]).map((each) => checkHost(name, each));
+  if (hosts.length === 0) throw new RangeError(`${name}: the list of hosts is empty`);
+  return hosts;
 }
 
 /** @internal */
@@ -96,10 +133,21 @@ export function* serverSteps(
   accepted: Accepted,
 ): Generator<unknown, Server, any> {
   const loop = currentLoop();
-  const listening = yield* listenAll(hosts, port, options);
+  const endpoints = yield* endpointsOf(hosts, port, options.family ?? 0);
+  const listening = listenAll(endpoints, options);
   const server = new Server(loop, listening, options.backlog ?? 100, accepted);
-  if (options.startServing !== false) yield* server.startServing();
+  if (options.startServing !== false) yield* begin(server);
   return server;
+}
+
+/** Nobody could close a server whose maker was cancelled. */
+function* begin(server: Server): Generator<unknown, void, any> {
+  try {
+    yield* server.startServing();
+  } catch (error) {
+    server.close();
+    throw error;
+  }
 }
 
 /** @internal */
@@ -112,7 +160,8 @@ export function checkFactory(name: string, factory: unknown): void {
  * Makes a TCP server: a new protocol for every connection.
  *
  * @param protocolFactory - called for each connection, returns its protocol
- * @param host - a name or an address, or several; null: every address of this machine
+ * @param host - a name or an address, or several; null: every address of this machine. Addresses
+ *   that it does not have are left out, as long as there are others
  * @param port - 0: the kernel chooses, see `server.port`
  * @param options - see `TcpServerOptions`
  * @returns when awaited, the server
@@ -129,6 +178,7 @@ export function createServer(
 ): Coroutine<Server> {
   checkFactory('createServer', protocolFactory);
   checkPort('createServer', port);
+  checkBacklog('createServer', options.backlog);
   const hosts = hostsOf('createServer', host, checkFamily('createServer', options.family));
   const accepted = acceptWith(protocolFactory, options);
   return new Coroutine(serverSteps(hosts, port, options, accepted));
@@ -144,7 +194,7 @@ export function* unixServerSteps(
   unixPath.removeStale();
   const listening = [listenOnPath(unixPath, options)];
   const server = new Server(currentLoop(), listening, options.backlog ?? 100, accepted);
-  if (options.startServing !== false) yield* server.startServing();
+  if (options.startServing !== false) yield* begin(server);
   return server;
 }
 
@@ -160,6 +210,7 @@ export function createUnixServer(
   options: ServerOptions = {},
 ): Coroutine<Server> {
   checkFactory('createUnixServer', protocolFactory);
+  checkBacklog('createUnixServer', options.backlog);
   checkPath('createUnixServer', path);
   return new Coroutine(unixServerSteps(path, options, acceptWith(protocolFactory, options)));
 }

@@ -1,5 +1,6 @@
 /** Sockets that listen: made, named, and given back if anything fails. */
 import type { FamilyNumber } from '../core/sockets.js';
+import { show } from '../errors.js';
 import type { Endpoint } from './resolve.js';
 import { netLayout, sockets } from './slab.js';
 import { checked } from './system-error.js';
@@ -13,6 +14,15 @@ export interface ListenOptions {
   reusePort?: boolean;
   /** The port may be used again at once after a restart; default true. */
   reuseAddress?: boolean;
+}
+
+/** @throws TypeError, RangeError */
+export function checkBacklog(name: string, backlog: unknown): void {
+  if (backlog === undefined) return;
+  if (typeof backlog !== 'number' || !Number.isInteger(backlog)) {
+    throw new TypeError(`${name}: backlog must be an integer, got ${show(backlog)}`);
+  }
+  if (backlog < 0) throw new RangeError(`${name}: backlog must be >= 0, got ${backlog}`);
 }
 
 /** An open socket that listens. */

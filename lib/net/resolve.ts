@@ -46,14 +46,24 @@ export function checkFamily(name: string, family: unknown): AddressFamily {
   return family ?? 0;
 }
 
-/** All addresses of a host, in the resolver's order. */
+/** As `node:dns` says it. */
+function notFound(hostname: string): Error {
+  const error = new Error(`getaddrinfo ENOTFOUND ${hostname}`);
+  return Object.assign(error, { errno: -3008, code: 'ENOTFOUND', syscall: 'getaddrinfo', hostname });
+}
+
+/** All addresses of a host, one at least, in the resolver's order. */
 export function* resolve(
   host: string,
   port: number,
   family: AddressFamily,
 ): Generator<unknown, Endpoint[], any> {
   const literal = isIP(host) as AddressFamily;
-  if (literal !== 0) return [{ family: literal, address: host, port }];
+  if (literal !== 0) {
+    if (family !== 0 && family !== literal) throw notFound(host);
+    return [{ family: literal, address: host, port }];
+  }
   const found = yield* until(lookup(host, { all: true, family, order: 'verbatim' }));
+  if (found.length === 0) throw notFound(host);
   return found.map((each) => ({ family: each.family as 4 | 6, address: each.address, port }));
 }

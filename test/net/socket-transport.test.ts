@@ -567,7 +567,10 @@ describe('flow control', () => {
         assert.equal(sink.size, 30_000_000);
         const flow = source.events.filter((event) => event === 'pause' || event === 'resume');
         assert.ok(flow.length > 2);
-        flow.forEach((event, i) => assert.equal(event, i % 2 === 0 ? 'pause' : 'resume'));
+        assert.deepEqual(
+          flow,
+          flow.map((_, i) => (i % 2 === 0 ? 'pause' : 'resume')),
+        );
       });
     }));
 });
