@@ -98,7 +98,9 @@ export interface Sockets {
   /** Into the datagram slab: how many. With fewer of them each has a larger place. */
   receiveBatch(fd: number, count: number): number;
   /** From the datagram slab: how many were sent or failed; there is no room for the rest. */
-  sendBatch(fd: number, count: number): number;
+  sendBatch(fd: number, count: number, segmented: boolean): number;
+  /** Whether runs of datagrams may cross the kernel as one. */
+  canSegment(fd: number): boolean;
   /** To the address in the first record: zero, or a negative errno. */
   sendDatagram(fd: number, bytes: Uint8Array): number;
   /** For tests; per mille, seed 0: off. */

@@ -1,83 +1,122 @@
 // net_binding.cc -- arguments in, a count or a negative errno out.
+//
+// Facts.      Node-API turns NaN and 2^32 into fd 0. A getter of an array runs JavaScript, which
+//             may detach memory whose address is known already. A slab can be detached too, and is
+//             then freed by whoever has it.
+// Decision.   Numbers are taken as doubles and must be the integers they claim to be. Elements are
+//             fetched first, addresses of their bytes after the last of them. A slab's address is
+//             asked for at each call.
+// Cost.       50 ns for a call with a number or two; 10 of them are the slab's address.
+// Invariants. Between looking at bytes and the system call no JavaScript runs.
 #include "binding/net_binding.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <string.h>
-#include <sys/un.h>
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "net/address_record.h"
 #include "net/net_layout.h"
-#include "sys/sockets.h"
 #include "sys/faults.h"
+#include "sys/sockets.h"
 
 namespace ringloop {
 namespace {
 
-// One per environment: pointers into memory that JavaScript owns and a reference pins.
-struct Memory {
-  uint8_t* slab = nullptr;
-  uint8_t* datagrams = nullptr;
-  Napi::Reference<Napi::ArrayBuffer> slab_pin;
-  Napi::Reference<Napi::ArrayBuffer> datagrams_pin;
+// An ArrayBuffer of JavaScript's: a reference keeps it alive, but not in its place.
+class Slab {
+ public:
+  explicit Slab(size_t size) : size_(size) {}
 
-  AddressRecord* address() {
-    return reinterpret_cast<AddressRecord*>(slab + kAddressOffset);
+  // False: `value` is no ArrayBuffer of that size.
+  bool Attach(napi_env env, napi_value value) {
+    bool is_buffer = false;
+    if (napi_is_arraybuffer(env, value, &is_buffer) != napi_ok || !is_buffer) return false;
+    if (Bytes(env, value) == nullptr) return false;
+    buffer_ = Napi::Persistent(Napi::ArrayBuffer(env, value));
+    return true;
   }
-  DatagramRecord* received(size_t i) {
-    return reinterpret_cast<DatagramRecord*>(datagrams + kDatagramRecordsOffset) + i;
+
+  // Null: there is none, or somebody has detached it.
+  uint8_t* Get(napi_env env) const {
+    napi_value value = nullptr;
+    if (napi_get_reference_value(env, buffer_, &value) != napi_ok) return nullptr;
+    return value == nullptr ? nullptr : Bytes(env, value);
   }
-  DatagramRecord* outgoing(size_t i) {
-    return reinterpret_cast<DatagramRecord*>(datagrams + kDatagramSendRecordsOffset) + i;
+
+ private:
+  uint8_t* Bytes(napi_env env, napi_value value) const {
+    void* data = nullptr;
+    size_t length = 0;
+    const bool known = napi_get_arraybuffer_info(env, value, &data, &length) == napi_ok;
+    return known && length == size_ ? static_cast<uint8_t*>(data) : nullptr;
   }
+
+  size_t size_;
+  Napi::Reference<Napi::ArrayBuffer> buffer_;
 };
+
+// One per environment.
+struct Memory {
+  Slab slab{kSlabBytes};
+  Slab datagrams{kDatagramSlabBytes};
+};
+
+AddressRecord* AddressPage(uint8_t* slab) {
+  return reinterpret_cast<AddressRecord*>(slab + kAddressOffset);
+}
+
+DatagramRecord* ReceivedRecord(uint8_t* datagrams, size_t i) {
+  return reinterpret_cast<DatagramRecord*>(datagrams + kDatagramRecordsOffset) + i;
+}
+
+DatagramRecord* OutgoingRecord(uint8_t* datagrams, size_t i) {
+  return reinterpret_cast<DatagramRecord*>(datagrams + kDatagramSendRecordsOffset) + i;
+}
 
 // One call from JavaScript. A wrong argument is remembered; finish with Return().
 class Call {
  public:
   Call(napi_env env, napi_callback_info info) : env_(env) {
+    size_t count = kArguments;  // those that are missing become undefined
     void* data = nullptr;
-    ok_ = napi_get_cb_info(env, info, &count_, values_, nullptr, &data) == napi_ok;
+    ok_ = napi_get_cb_info(env, info, &count, values_, nullptr, &data) == napi_ok;
     memory_ = static_cast<Memory*>(data);
   }
 
-  Memory& memory() { return *memory_; }
   bool ok() const { return ok_; }
   void Require(bool condition) { ok_ = ok_ && condition; }
 
-  int Int(size_t i) {
-    int32_t value = 0;
-    Require(i < count_ && napi_get_value_int32(env_, values_[i], &value) == napi_ok);
-    return value;
-  }
+  uint8_t* Slab() { return Required(memory_->slab.Get(env_)); }
+  uint8_t* Datagrams() { return Required(memory_->datagrams.Get(env_)); }
 
-  uint32_t Size(size_t i) {
-    uint32_t value = 0;
-    Require(i < count_ && napi_get_value_uint32(env_, values_[i], &value) == napi_ok);
-    return value;
-  }
-
-  double Double(size_t i) {
-    double value = 0;
-    Require(i < count_ && napi_get_value_double(env_, values_[i], &value) == napi_ok);
-    return value;
-  }
+  int Int(size_t i) { return static_cast<int>(Integer(i, INT32_MIN, INT32_MAX)); }
+  uint32_t Size(size_t i) { return static_cast<uint32_t>(Integer(i, 0, UINT32_MAX)); }
+  // A position in a file.
+  int64_t Position(size_t i) { return static_cast<int64_t>(Integer(i, 0, 9007199254740991.0)); }
 
   bool Bool(size_t i) {
     bool value = false;
-    Require(i < count_ && napi_get_value_bool(env_, values_[i], &value) == napi_ok);
+    Require(napi_get_value_bool(env_, values_[i], &value) == napi_ok);
     return value;
   }
 
+  // What does not fit is longer than any address, path or interface can be, and stays so.
   std::string Text(size_t i) {
     char buffer[256];
     size_t length = 0;
-    Require(i < count_ && napi_get_value_string_utf8(env_, values_[i], buffer, sizeof buffer,
-                                                     &length) == napi_ok);
+    Require(napi_get_value_string_utf8(env_, values_[i], buffer, sizeof buffer, &length) ==
+            napi_ok);
     return ok_ ? std::string(buffer, length) : std::string();
+  }
+
+  // 4, 6 or 1.
+  int Family(size_t i) {
+    const int number = Int(i);
+    Require(number == 4 || number == 6 || number == 1);
+    return number == 4 ? AF_INET : number == 6 ? AF_INET6 : AF_UNIX;
   }
 
   // The bytes of a Uint8Array, from `offset` on.
@@ -85,150 +124,108 @@ class Call {
     napi_typedarray_type type = napi_uint8_array;
     size_t length = 0;
     void* data = nullptr;
-    Require(napi_get_typedarray_info(env_, value, &type, &length, &data, nullptr, nullptr) ==
+    Require(ok_ &&
+            napi_get_typedarray_info(env_, value, &type, &length, &data, nullptr, nullptr) ==
                 napi_ok &&
             type == napi_uint8_array && offset <= length);
     if (!ok_) return {};
     return {static_cast<uint8_t*>(data) + offset, length - offset};
   }
-  iovec Bytes(size_t i, size_t offset) {
-    Require(i < count_);
-    return ok_ ? Bytes(values_[i], offset) : iovec{};
-  }
+  iovec Bytes(size_t i, size_t offset) { return Bytes(values_[i], offset); }
 
   // The bytes of an array of Uint8Arrays, as many as one call takes; `skip` bytes of the first are
   // left out.
   std::vector<iovec> Vector(size_t i, size_t skip) {
-    constexpr uint32_t kPartsMax = 1024;  // IOV_MAX where it matters
-    std::vector<iovec> parts;
     uint32_t length = 0;
-    Require(i < count_ && napi_get_array_length(env_, values_[i], &length) == napi_ok &&
-            length > 0);
-    for (uint32_t at = 0; ok_ && at < length && at < kPartsMax; at++) {
-      napi_value part = nullptr;
-      Require(napi_get_element(env_, values_[i], at, &part) == napi_ok);
-      if (ok_) parts.push_back(Bytes(part, at == 0 ? skip : 0));
+    Require(napi_get_array_length(env_, values_[i], &length) == napi_ok && length > 0);
+    if (!ok_) return {};
+    std::vector<napi_value> elements(std::min<size_t>(length, kPartsMax));
+    for (uint32_t at = 0; ok_ && at < elements.size(); at++) {
+      Require(napi_get_element(env_, values_[i], at, &elements[at]) == napi_ok);
+    }
+    std::vector<iovec> parts(elements.size());
+    for (size_t at = 0; ok_ && at < parts.size(); at++) {
+      parts[at] = Bytes(elements[at], at == 0 ? skip : 0);
     }
     return parts;
   }
 
   napi_value Return(IoResult result) {
-    if (!ok_) {
-      napi_throw_type_error(env_, nullptr, "ringloop: an argument of a socket call is wrong");
-      return nullptr;
-    }
+    if (!ok_) return Refuse();
     napi_value value = nullptr;
-    napi_create_int64(env_, result, &value);
+    if (result == static_cast<int32_t>(result)) {
+      napi_create_int32(env_, static_cast<int32_t>(result), &value);
+    } else {
+      napi_create_int64(env_, result, &value);
+    }
     return value;
   }
 
   napi_value Return(bool result) {
+    if (!ok_) return Refuse();
     napi_value value = nullptr;
     napi_get_boolean(env_, result, &value);
     return value;
   }
 
   napi_value Return(const std::string& text) {
+    if (!ok_) return Refuse();
     napi_value value = nullptr;
     napi_create_string_utf8(env_, text.data(), text.size(), &value);
     return value;
   }
 
-  // An address as arguments: family (4, 6 or 1), text, port.
-  Address ToAddress(size_t family_at, size_t text_at, size_t port_at) {
-    Address address;
-    const int family = Int(family_at);
+  // As arguments: family (4, 6 or 1), text, port. Nothing: the text is no address.
+  std::optional<Address> ToAddress(size_t family_at, size_t text_at, size_t port_at) {
+    const int family = Family(family_at);
     const std::string text = Text(text_at);
-    if (family == 1) {
-      Require(address.SetPath(text.data(), text.size()));
-    } else {
-      Require(family == 4 || family == 6);
-      const uint32_t port = Size(port_at);
-      Require(port <= 65535);
-      Require(address.SetIp(family == 6 ? AF_INET6 : AF_INET, text.c_str(),
-                            static_cast<uint16_t>(port)));
-    }
-    return address;
+    const uint32_t port = family == AF_UNIX ? 0 : Size(port_at);
+    Require(port <= 65535);
+    Address address;
+    if (!ok_) return std::nullopt;
+    const bool valid = family == AF_UNIX ? address.SetPath(text.data(), text.size())
+                                         : IsPlain(text) && address.SetIp(family, text.c_str(),
+                                                              static_cast<uint16_t>(port));
+    return valid ? std::optional(address) : std::nullopt;
   }
 
+  // False: C would see another text than JavaScript did.
+  static bool IsPlain(const std::string& text) { return text.find('\0') == std::string::npos; }
+
  private:
+  static constexpr size_t kArguments = 5;
+
+  napi_value Refuse() {
+    napi_throw_type_error(env_, nullptr, "ringloop: an argument of a socket call is wrong");
+    return nullptr;
+  }
+
+  uint8_t* Required(uint8_t* memory) {
+    Require(memory != nullptr);
+    return memory;
+  }
+
+  double Integer(size_t i, double least, double most) {
+    double value = 0;
+    Require(napi_get_value_double(env_, values_[i], &value) == napi_ok && value >= least &&
+            value <= most && value == static_cast<double>(static_cast<int64_t>(value)));
+    return ok_ ? value : 0;
+  }
+
   napi_env env_;
-  size_t count_ = 6;
-  napi_value values_[6];
+  napi_value values_[kArguments];
   bool ok_ = true;
   Memory* memory_ = nullptr;
 };
-
-int FamilyOf(int number) { return number == 4 ? AF_INET : number == 6 ? AF_INET6 : AF_UNIX; }
-
-void StoreAddress(const Address& address, AddressRecord* record) {
-  record->family = record->port = record->ipv4 = record->raw_length = 0;
-  if (address.length == 0) return;
-  switch (address.family()) {
-    case AF_INET:
-      record->family = 4;
-      record->port = address.Port();
-      record->ipv4 = ntohl(reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_addr.s_addr);
-      return;
-    case AF_INET6: record->family = 6; break;
-    case AF_UNIX: record->family = 1; break;
-    default: return;
-  }
-  record->port = address.Port();
-  record->raw_length = address.length;
-  memcpy(record->raw, &address.storage, address.length);
-}
-
-// False: what JavaScript wrote there is no address.
-bool LoadAddress(const AddressRecord& record, Address* address) {
-  address->storage = {};
-  if (record.family == 4) {
-    auto* v4 = reinterpret_cast<sockaddr_in*>(&address->storage);
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(static_cast<uint16_t>(record.port));
-    v4->sin_addr.s_addr = htonl(record.ipv4);
-    address->length = sizeof(sockaddr_in);
-    return record.port <= 65535;
-  }
-  if (record.raw_length < sizeof(sa_family_t) || record.raw_length > sizeof record.raw) {
-    return false;
-  }
-  memcpy(&address->storage, record.raw, record.raw_length);
-  address->length = record.raw_length;
-  return address->family() == FamilyOf(static_cast<int>(record.family));
-}
-
-std::string TextOf(const AddressRecord& record) {
-  Address address;
-  if (!LoadAddress(record, &address)) return "";
-  char text[INET6_ADDRSTRLEN] = "";
-  if (record.family == 4) {
-    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
-    return inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-  }
-  if (record.family == 6) {
-    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
-    std::string result = inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-    if (v6->sin6_scope_id != 0) result += "%" + std::to_string(v6->sin6_scope_id);
-    return result;
-  }
-  const size_t start = offsetof(sockaddr_un, sun_path);
-  if (address.length <= start) return "";
-  const auto* local = reinterpret_cast<const sockaddr_un*>(&address.storage);
-  std::string path(local->sun_path, address.length - start);
-  if (path[0] != '\0') path.resize(strnlen(path.data(), path.size()));
-  return path;
-}
 
 // ---- streams ------------------------------------------------------------------------------------
 
 napi_value JsRead(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
-  Memory& memory = call.memory();
-  call.Require(memory.slab != nullptr);
+  uint8_t* const slab = call.Slab();
   if (!call.ok()) return call.Return(IoResult{0});
-  return call.Return(Read(fd, memory.slab, kReceiveBytes));
+  return call.Return(Read(fd, slab, kReceiveBytes));
 }
 
 napi_value JsReadInto(napi_env env, napi_callback_info info) {
@@ -246,11 +243,10 @@ napi_value JsWriteSlab(napi_env env, napi_callback_info info) {
   const int fd = call.Int(0);
   const uint32_t offset = call.Size(1);
   const uint32_t length = call.Size(2);
-  Memory& memory = call.memory();
-  call.Require(memory.slab != nullptr && offset <= kAddressOffset &&
-               length <= kAddressOffset - offset);
+  const uint8_t* const slab = call.Slab();
+  call.Require(offset <= kAddressOffset && length <= kAddressOffset - offset);
   if (!call.ok()) return call.Return(IoResult{0});
-  return call.Return(kCall(fd, memory.slab + offset, length));
+  return call.Return(kCall(fd, slab + offset, length));
 }
 
 // From JavaScript's own memory: (fd, bytes, offset).
@@ -278,11 +274,10 @@ napi_value JsSendFile(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int out_fd = call.Int(0);
   const int in_fd = call.Int(1);
-  const double offset = call.Double(2);
+  const int64_t offset = call.Position(2);
   const uint32_t count = call.Size(3);
-  call.Require(offset >= 0 && offset <= 9007199254740991.0);
   if (!call.ok()) return call.Return(IoResult{0});
-  return call.Return(SendFile(out_fd, in_fd, static_cast<int64_t>(offset), count));
+  return call.Return(SendFile(out_fd, in_fd, offset, count));
 }
 
 napi_value JsShutdown(napi_env env, napi_callback_info info) {
@@ -302,7 +297,7 @@ napi_value JsClose(napi_env env, napi_callback_info info) {
 // (family, datagram)
 napi_value JsOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  const int family = FamilyOf(call.Int(0));
+  const int family = call.Family(0);
   const int type = call.Bool(1) ? SOCK_DGRAM : SOCK_STREAM;
   return call.Return(call.ok() ? OpenSocket(family, type) : 0);
 }
@@ -312,20 +307,20 @@ napi_value JsSetOption(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
   const uint32_t option = call.Size(1);
-  const int family = FamilyOf(call.Int(2));
+  const int family = call.Family(2);
   const int value = call.Int(3);
   call.Require(option < static_cast<uint32_t>(SocketOption::kCount));
   if (!call.ok()) return call.Return(IoResult{0});
   return call.Return(SetSocketOption(fd, static_cast<SocketOption>(option), family, value));
 }
 
-// (fd, family, text, port)
+// (fd, family, text, port). EINVAL: the text is no address of that family.
 template <IoResult (*kCall)(int, const Address&)>
 napi_value JsWithAddress(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
-  const Address address = call.ToAddress(1, 2, 3);
-  return call.Return(call.ok() ? kCall(fd, address) : 0);
+  const std::optional<Address> address = call.ToAddress(1, 2, 3);
+  return call.Return(address ? kCall(fd, *address) : -EINVAL);
 }
 
 // (fd, join, family, group, interface)
@@ -333,12 +328,14 @@ napi_value JsMembership(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
   const bool join = call.Bool(1);
-  Address group;
-  const int family = FamilyOf(call.Int(2));
+  const int family = call.Family(2);
   const std::string text = call.Text(3);
   const std::string interface_text = call.Text(4);
   if (!call.ok()) return call.Return(IoResult{0});
-  if (!group.SetIp(family, text.c_str(), 0)) return call.Return(IoResult{-EINVAL});
+  Address group;
+  const bool valid = Call::IsPlain(text) && Call::IsPlain(interface_text) &&
+                     group.SetIp(family, text.c_str(), 0);
+  if (!valid) return call.Return(IoResult{-EINVAL});
   return call.Return(SetMembership(fd, join, group, interface_text.c_str()));
 }
 
@@ -346,9 +343,10 @@ napi_value JsMembership(napi_env env, napi_callback_info info) {
 napi_value JsMulticastInterface(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
-  const int family = FamilyOf(call.Int(1));
+  const int family = call.Family(1);
   const std::string interface_text = call.Text(2);
-  return call.Return(call.ok() ? SetMulticastInterface(fd, family, interface_text.c_str()) : 0);
+  if (!call.ok() || !Call::IsPlain(interface_text)) return call.Return(IoResult{-EINVAL});
+  return call.Return(SetMulticastInterface(fd, family, interface_text.c_str()));
 }
 
 napi_value JsListen(napi_env env, napi_callback_info info) {
@@ -381,31 +379,28 @@ template <IoResult (*kCall)(int, Address*)>
 napi_value JsToAddress(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
-  call.Require(call.memory().slab != nullptr);
+  uint8_t* const slab = call.Slab();
   if (!call.ok()) return call.Return(IoResult{0});
   Address address;
   const IoResult result = kCall(fd, &address);
-  if (result >= 0) StoreAddress(address, call.memory().address());
+  if (result >= 0) StoreAddress(address, AddressPage(slab));
   return call.Return(result);
 }
 
 // The text of what is in the address page.
 napi_value JsAddressText(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  call.Require(call.memory().slab != nullptr);
-  if (!call.ok()) return call.Return(IoResult{0});
-  return call.Return(TextOf(*call.memory().address()));
+  uint8_t* const slab = call.Slab();
+  return call.Return(call.ok() ? AddressText(*AddressPage(slab)) : std::string());
 }
 
 // (family, text, port) into the address page. False: not an address.
 napi_value JsParseAddress(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  call.Require(call.memory().slab != nullptr);
-  if (!call.ok()) return call.Return(IoResult{0});
-  const Address address = call.ToAddress(0, 1, 2);
-  if (!call.ok()) return call.Return(false);
-  StoreAddress(address, call.memory().address());
-  return call.Return(true);
+  uint8_t* const slab = call.Slab();
+  const std::optional<Address> address = call.ToAddress(0, 1, 2);
+  if (call.ok() && address) StoreAddress(*address, AddressPage(slab));
+  return call.Return(address.has_value());
 }
 
 // ---- datagrams ----------------------------------------------------------------------------------
@@ -415,19 +410,19 @@ napi_value JsReceiveBatch(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
   const uint32_t count = call.Size(1);
-  Memory& memory = call.memory();
-  call.Require(memory.datagrams != nullptr && count > 0 && count <= kDatagramBatch);
+  uint8_t* const datagrams = call.Datagrams();
+  call.Require(count > 0 && count <= kDatagramBatch);
   if (!call.ok()) return call.Return(IoResult{0});
   Datagram batch[kDatagramBatch];
   Address addresses[kDatagramBatch];
   const size_t place = kDatagramRecordsOffset / count;
   for (size_t i = 0; i < count; i++) {
-    batch[i].data = {memory.datagrams + i * place, place};
+    batch[i].data = {datagrams + i * place, place};
     batch[i].address = &addresses[i];
   }
   const IoResult received = ReceiveBatch(fd, batch, count);
   for (IoResult i = 0; i < received; i++) {
-    DatagramRecord* record = memory.received(static_cast<size_t>(i));
+    DatagramRecord* record = ReceivedRecord(datagrams, static_cast<size_t>(i));
     record->length = static_cast<uint32_t>(batch[i].data.iov_len);
     record->outcome = batch[i].truncated ? 1 : 0;
     StoreAddress(addresses[i], &record->address);
@@ -442,29 +437,38 @@ bool LoadTarget(const AddressRecord& record, Address* address, Datagram* datagra
   return LoadAddress(record, address);
 }
 
-// (fd, count): from the slab, as the records say.
+// (fd, count, segmented): from the slab, as the records say.
 napi_value JsSendBatch(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
   const uint32_t count = call.Size(1);
-  Memory& memory = call.memory();
-  call.Require(memory.datagrams != nullptr && count > 0 && count <= kDatagramBatch);
+  const bool segmented = call.Bool(2);
+  uint8_t* const datagrams = call.Datagrams();
+  call.Require(count > 0 && count <= kDatagramBatch);
   Datagram batch[kDatagramBatch];
   Address addresses[kDatagramBatch];
   size_t offset = 0;
   for (size_t i = 0; call.ok() && i < count; i++) {
-    const DatagramRecord& record = *memory.outgoing(i);
-    call.Require(record.length <= kDatagramSendBytes - offset &&
+    const DatagramRecord& record = *OutgoingRecord(datagrams, i);
+    const size_t length = record.length;
+    call.Require(length <= kDatagramSendBytes - offset &&
                  LoadTarget(record.address, &addresses[i], &batch[i]));
-    batch[i].data = {memory.datagrams + kDatagramSendOffset + offset, record.length};
-    offset += record.length;
+    batch[i].data = {datagrams + kDatagramSendOffset + offset, length};
+    offset += length;
   }
   if (!call.ok()) return call.Return(IoResult{0});
-  const IoResult done = SendBatch(fd, batch, count);
+  const IoResult done = SendBatch(fd, batch, count, segmented);
   for (IoResult i = 0; i < done; i++) {
-    memory.outgoing(static_cast<size_t>(i))->outcome = static_cast<uint32_t>(batch[i].error);
+    OutgoingRecord(datagrams, static_cast<size_t>(i))->outcome =
+        static_cast<uint32_t>(batch[i].error);
   }
   return call.Return(done);
+}
+
+napi_value JsCanSegment(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Int(0);
+  return call.Return(call.ok() && CanSegment(fd));
 }
 
 // (fd, bytes): one from where it stands, to the address in the first record.
@@ -473,10 +477,10 @@ napi_value JsSendDatagram(napi_env env, napi_callback_info info) {
   const int fd = call.Int(0);
   Datagram datagram;
   datagram.data = call.Bytes(1, 0);
-  Memory& memory = call.memory();
-  call.Require(memory.datagrams != nullptr);
+  uint8_t* const datagrams = call.Datagrams();
   Address address;
-  call.Require(call.ok() && LoadTarget(memory.outgoing(0)->address, &address, &datagram));
+  call.Require(call.ok() &&
+               LoadTarget(OutgoingRecord(datagrams, 0)->address, &address, &datagram));
   if (!call.ok()) return call.Return(IoResult{0});
   if (SendBatch(fd, &datagram, 1) == 0) return call.Return(IoResult{-EAGAIN});
   return call.Return(IoResult{-datagram.error});
@@ -484,30 +488,18 @@ napi_value JsSendDatagram(napi_env env, napi_callback_info info) {
 
 // ---- the object ---------------------------------------------------------------------------------
 
-bool IsBuffer(napi_env env, napi_value value, size_t bytes, void** data) {
-  bool is_buffer = false;
-  size_t length = 0;
-  return napi_is_arraybuffer(env, value, &is_buffer) == napi_ok && is_buffer &&
-         napi_get_arraybuffer_info(env, value, data, &length) == napi_ok && length == bytes;
-}
-
 Napi::Value Attach(const Napi::CallbackInfo& info) {
   auto* memory = static_cast<Memory*>(info.Data());
-  void* data = nullptr;
-  if (IsBuffer(info.Env(), info[0], kSlabBytes, &data)) {
-    memory->slab = static_cast<uint8_t*>(data);
-    memory->slab_pin = Napi::Persistent(info[0].As<Napi::ArrayBuffer>());
-  } else if (IsBuffer(info.Env(), info[0], kDatagramSlabBytes, &data)) {
-    memory->datagrams = static_cast<uint8_t*>(data);
-    memory->datagrams_pin = Napi::Persistent(info[0].As<Napi::ArrayBuffer>());
-  } else {
+  const bool attached = memory->slab.Attach(info.Env(), info[0]) ||
+                        memory->datagrams.Attach(info.Env(), info[0]);
+  if (!attached) {
     Napi::TypeError::New(info.Env(), "ringloop: the slab has the wrong size")
         .ThrowAsJavaScriptException();
   }
   return info.Env().Undefined();
 }
 
-// injectFaults(seed, interrupted, again, short), per mille; seed 0: off. For tests.
+// injectFaults(seed, interrupted, again, short), per mille; seed 0: off. For tests, of this thread.
 napi_value JsInjectFaults(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const FaultPlan plan{call.Size(0), call.Size(1), call.Size(2), call.Size(3)};
@@ -571,8 +563,9 @@ Napi::Object DescribeNetLayout(Napi::Env env) {
 
 Napi::Object DefineSockets(Napi::Env env) {
   auto* memory = new Memory();
+  // Not a finalizer of the object: somebody may keep one of its functions and drop the object.
+  env.AddCleanupHook([](Memory* finished) { delete finished; }, memory);
   Napi::Object sockets = Napi::Object::New(env);
-  sockets.AddFinalizer([](Napi::Env, Memory* finalized) { delete finalized; }, memory);
   const auto add = [&](const char* name, napi_callback callback) {
     napi_value function = nullptr;
     if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, memory, &function) == napi_ok) {
@@ -610,6 +603,7 @@ Napi::Object DefineSockets(Napi::Env env) {
   add("receiveBatch", JsReceiveBatch);
   add("sendBatch", JsSendBatch);
   add("sendDatagram", JsSendDatagram);
+  add("canSegment", JsCanSegment);
   add("injectFaults", JsInjectFaults);
   return sockets;
 }

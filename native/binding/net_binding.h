@@ -1,6 +1,6 @@
 // net_binding.h -- the system calls of sys/sockets.h as functions of numbers.
 //
-// Facts.      Crossing with two or three numbers costs some 25 ns, throwing an Error microseconds,
+// Facts.      Crossing with two or three numbers costs some 50 ns, throwing an Error microseconds,
 //             and EAGAIN is no error at all.
 // Decision.   Plain functions, one object per environment. Each returns a count, or a negative
 //             errno that JavaScript makes an error of where it is one. They keep no state but the

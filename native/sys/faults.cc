@@ -3,21 +3,28 @@
 
 #include <errno.h>
 
+#include <algorithm>
+
+#include "base/assert.h"
+
 namespace ringloop {
 namespace {
 
-FaultPlan current_plan;
-uint32_t state = 0;
+constinit thread_local FaultPlan current_plan;
+constinit thread_local uint32_t state = 0;
 
 }  // namespace
 
-bool Faults::active_ = false;
+constinit std::atomic<bool> Faults::armed_{false};
 
 void SetFaultPlan(const FaultPlan& plan) {
+  RINGLOOP_ASSERT(plan.interrupted_per_mille < 1000);
   current_plan = plan;
   state = plan.seed;
-  Faults::active_ = plan.seed != 0;
+  if (plan.seed != 0) Faults::armed_.store(true, std::memory_order_relaxed);
 }
+
+bool Faults::ActiveHere() { return current_plan.seed != 0; }
 
 // xorshift32
 uint32_t Faults::Below(uint32_t bound) {
@@ -35,7 +42,7 @@ int Faults::BeforeCall(bool may_block) {
 
 size_t Faults::Shorten(size_t size) {
   if (size < 2 || Below(1000) >= current_plan.short_per_mille) return size;
-  return 1 + Below(static_cast<uint32_t>(size < 4096 ? size - 1 : 4095));
+  return 1 + Below(static_cast<uint32_t>(std::min<size_t>(size - 1, 4095)));
 }
 
 }  // namespace ringloop
