@@ -4,8 +4,9 @@
  * Facts. The kernel takes 0.5 us to hand a datagram over and 2.5 us to send one on loopback. On a
  * connected socket it tells that an earlier datagram was refused, as the error of a later call.
  * Decision. asyncio's datagram transport, receiving a batch each time the fd is ready, with one
- * `recvmmsg`. Sends leave together (outbox.ts); what the kernel has no room for is queued, and leaves when the fd is writable. Errors go to `errorReceived` from the loop, in the
- * order of the sends, and what was sent behind them is sent all the same.
+ * `recvmmsg`. Sends leave together (outbox.ts); what the kernel has no room for is queued, and
+ * leaves when the fd is writable. Errors go to `errorReceived` from the loop, in the order of the
+ * sends, and what was sent behind them is sent all the same.
  * Cost. One copy of each datagram in either direction; its Buffer and its address.
  * Invariants. I1 connectionMade and connectionLost are called exactly once, in this order.
  * I2 the fd is closed once, after connectionLost. I3 the writer is watched while `queue` is there.
@@ -61,7 +62,15 @@ class Writer implements WatchEntry {
   constructor(private readonly transport: DatagramTransport) {}
 
   step(): void {
+    this.transport.notify(this);
+  }
+
+  run(): void {
     this.transport.writeReady();
+  }
+
+  toString(): string {
+    return String(this.transport);
   }
 }
 Object.defineProperty(Writer.prototype, 'kind', { value: KIND_STEP });
@@ -79,6 +88,10 @@ class SendFailure {
 
   run(): void {
     this.transport.callErrorReceived(this.error);
+  }
+
+  toString(): string {
+    return String(this.transport);
   }
 }
 
@@ -138,8 +151,8 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
   }
 
   /**
-   * Sends one datagram, at once if nothing waits; never blocks. If it cannot be sent, the protocol's
-   * `errorReceived` is told, and the transport goes on. After the end it does nothing.
+   * Sends one datagram; never blocks. If it cannot be sent, the protocol's `errorReceived` is told,
+   * and the transport goes on. After the end it does nothing.
    *
    * @param data - may be empty; the bytes can be changed afterwards
    * @param address - `{ address, port }` or `[address, port]`, or a path; no name. It may be left
@@ -397,8 +410,6 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
   writeReady(): void {
     const { queue } = this;
     if ((this.flags & LOST) !== 0 || queue === null) return;
-    state.task = null;
-    state.context = this.context;
     queue.send(this, (outcome, target) => this.sendFailed(outcome, target));
     if (queue.empty) {
       this.loop.watchers.unwatch(this.fd, 'writer', queue.writer);

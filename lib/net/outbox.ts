@@ -14,7 +14,6 @@
  * Invariants. The outbox has datagrams of one transport at a time, in the order of the calls. It is
  * empty when the step has run.
  */
-import { state } from '../loop/state.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import type { PackedAddress } from './address.js';
 import { BATCH, COLLECT_MAX, fits, putDatagram } from './datagram-slab.js';
@@ -26,6 +25,8 @@ export interface OutboxOwner {
   readonly fd: number;
   /** Whether runs of datagrams may cross the kernel as one. */
   readonly segmented: boolean;
+  /** Runs a body as a handle of his would run: the protocol may be told to pause. */
+  notify(body: { run(): void }): void;
   /** Of `count` datagrams in the slab, so many were sent or failed; the rest has to wait. */
   sent(done: number, count: number): void;
 }
@@ -86,10 +87,18 @@ class Outbox {
 
   /** @internal The iteration of the first one is over. */
   step(): void {
-    state.task = null;
-    state.context = null;
     this.stepOn = null;
+    this.owner?.notify(this);
+  }
+
+  /** @internal */
+  run(): void {
     this.flush();
+  }
+
+  /** For messages. */
+  toString(): string {
+    return '<Outbox>';
   }
 
   /** False: it is the first, and the next ones are collected. */
