@@ -52,10 +52,7 @@ export class StreamReader implements AsyncIterable<Buffer> {
 
   /** @param limit - bytes that may wait before the other side is held up: twice as many */
   constructor(private readonly limit: number = DEFAULT_LIMIT) {
-    if (typeof limit !== 'number' || Number.isNaN(limit)) {
-      throw new TypeError(`StreamReader: limit must be a number, got ${show(limit)}`);
-    }
-    if (limit <= 0) throw new RangeError('Limit cannot be <= 0');
+    checkLimit('StreamReader', limit);
   }
 
   // ---- for whoever brings the bytes -------------------------------------------------------------
@@ -76,10 +73,7 @@ export class StreamReader implements AsyncIterable<Buffer> {
       this.end = data.length;
     } else this.append(data);
     this.wake();
-    if (this.source !== null && !this.paused && this.size > 2 * this.limit) {
-      this.paused = true;
-      this.source.pauseReading();
-    }
+    this.pauseIfFull();
   }
 
   /** Nothing more will come. */
@@ -258,6 +252,12 @@ export class StreamReader implements AsyncIterable<Buffer> {
     return taken;
   }
 
+  private pauseIfFull(): void {
+    if (this.source === null || this.paused || this.size <= 2 * this.limit) return;
+    this.paused = true;
+    this.source.pauseReading();
+  }
+
   private resume(): void {
     this.paused = false;
     this.source?.resumeReading();
@@ -297,11 +297,24 @@ export class StreamReader implements AsyncIterable<Buffer> {
 
   private *readAllSteps(): Generator<unknown, Buffer, any> {
     const blocks: Buffer[] = [];
-    for (;;) {
-      const block = yield* this.read(this.limit);
-      if (block.length === 0) return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks);
-      blocks.push(block);
+    try {
+      for (;;) {
+        const block = yield* this.read(this.limit);
+        if (block.length === 0) return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks);
+        blocks.push(block);
+      }
+    } catch (error) {
+      if (blocks.length > 0) this.putBack(blocks);
+      throw error;
     }
+  }
+
+  private putBack(blocks: readonly Buffer[]): void {
+    this.memory = Buffer.concat([...blocks, this.memory.subarray(this.start, this.end)]);
+    this.start = 0;
+    this.end = this.memory.length;
+    this.grown = false;
+    this.pauseIfFull();
   }
 
   private *readExactlySteps(count: number): Generator<unknown, Buffer, any> {
@@ -388,10 +401,18 @@ class DataWait implements Operation {
   }
 }
 
-function checkCount(name: string, count: unknown): void {
-  if (typeof count !== 'number' || Number.isNaN(count)) {
-    throw new TypeError(`${name}: count must be a number, got ${show(count)}`);
+/** @throws TypeError, RangeError */
+export function checkLimit(name: string, limit: unknown): void {
+  if (limit === undefined) return;
+  if (!Number.isInteger(limit) && limit !== Infinity) {
+    throw new TypeError(`${name}: limit must be an integer, got ${show(limit)}`);
   }
+  if ((limit as number) < 1) throw new RangeError(`${name}: limit must be >= 1, got ${limit}`);
+}
+
+function checkCount(name: string, count: unknown): void {
+  if (Number.isInteger(count) || count === Infinity || count === -Infinity) return;
+  throw new TypeError(`${name}: count must be an integer, got ${show(count)}`);
 }
 
 /** Shortest first. */

@@ -14,6 +14,9 @@ import type { Transport, WriteData } from './transport.js';
 /** Nothing to wait for. It keeps no state, so all can share it. */
 const DRAINED: Coroutine<void> = new Coroutine<void>({
   next: () => ({ value: undefined, done: true }),
+  throw(error) {
+    throw error; // a task that is cancelled before its first step
+  },
 });
 
 /** The writing side of a stream. Counterpart: `asyncio.StreamWriter`. */

@@ -9,6 +9,7 @@
 import { show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
+import type { EventLoop } from '../tasks/event-loop.js';
 import { isGeneratorFunction } from '../tasks/generator.js';
 import type { Scope } from '../tasks/scope.js';
 import { Task } from '../tasks/task.js';
@@ -26,7 +27,7 @@ import {
 } from './create-server.js';
 import type { Server } from './server.js';
 import { StreamConnection } from './stream-connection.js';
-import type { StreamReader } from './stream-reader.js';
+import { checkLimit, type StreamReader } from './stream-reader.js';
 import type { StreamWriter } from './stream-writer.js';
 
 /** What streams can be told. */
@@ -51,11 +52,23 @@ export type ClientConnected = (
 /** What all connections of one server share. */
 class Handler {
   server: Server | null = null;
+  loop!: EventLoop;
+  private scope!: Scope;
 
   constructor(
     private readonly clientConnected: ClientConnected,
-    private readonly scope: Scope,
+    private readonly limit: number | undefined,
   ) {}
+
+  /** Whose the tasks are: known when the making of the server is awaited. */
+  begin(): void {
+    this.loop = currentLoop();
+    this.scope = this.loop.currentScope();
+  }
+
+  connection(): StreamConnection {
+    return new StreamConnection(this.loop, this.limit, this);
+  }
 
   /** Serves one connection with a task of its own. */
   serve(connection: StreamConnection): void {
@@ -111,29 +124,26 @@ export function openConnection(
   port: number,
   options: ConnectionOptions & StreamOptions = {},
 ): Coroutine<Streams> {
-  const loop = currentLoop();
-  const factory = () => new StreamConnection(loop, options.limit, null);
+  checkLimit('openConnection', options.limit);
+  const factory = () => new StreamConnection(currentLoop(), options.limit, null);
   return new Coroutine(streamsOf(createConnection(factory, host, port, options)));
 }
 
 /** Connects to a unix socket. Otherwise as `openConnection`. */
 export function openUnixConnection(path: string, options: StreamOptions = {}): Coroutine<Streams> {
-  const loop = currentLoop();
-  const factory = () => new StreamConnection(loop, options.limit, null);
+  checkLimit('openUnixConnection', options.limit);
+  const factory = () => new StreamConnection(currentLoop(), options.limit, null);
   return new Coroutine(streamsOf(createUnixConnection(factory, path)));
 }
 
 /** What makes the connections of a server with streams. */
 function* serverOf(
-  handler: ClientConnected,
-  limit: number | undefined,
-  make: (factory: () => StreamConnection) => Coroutine<Server>,
+  handler: Handler,
+  making: Coroutine<Server>,
 ): Generator<unknown, Server, any> {
-  const loop = currentLoop();
-  const serving = new Handler(handler, loop.currentScope());
-  const server = yield* make(() => new StreamConnection(loop, limit, serving));
-  serving.server = server;
-  return server;
+  handler.begin();
+  handler.server = yield* making;
+  return handler.server;
 }
 
 /**
@@ -156,8 +166,10 @@ export function startServer(
   options: TcpServerOptions & StreamOptions = {},
 ): Coroutine<Server> {
   checkHandler('startServer', clientConnected);
-  const make = (factory: () => StreamConnection) => createServer(factory, host, port, options);
-  return new Coroutine(serverOf(clientConnected, options.limit, make));
+  checkLimit('startServer', options.limit);
+  const handler = new Handler(clientConnected, options.limit);
+  const making = createServer(() => handler.connection(), host, port, options);
+  return new Coroutine(serverOf(handler, making));
 }
 
 /** Makes a server on a unix socket, with streams. Otherwise as `startServer`. */
@@ -167,6 +179,8 @@ export function startUnixServer(
   options: ServerOptions & StreamOptions = {},
 ): Coroutine<Server> {
   checkHandler('startUnixServer', clientConnected);
-  const make = (factory: () => StreamConnection) => createUnixServer(factory, path, options);
-  return new Coroutine(serverOf(clientConnected, options.limit, make));
+  checkLimit('startUnixServer', options.limit);
+  const handler = new Handler(clientConnected, options.limit);
+  const making = createUnixServer(() => handler.connection(), path, options);
+  return new Coroutine(serverOf(handler, making));
 }
