@@ -70,6 +70,16 @@ export {
   startUnixServer,
 } from './net/streams.js';
 export type { SystemError } from './net/system-error.js';
+export {
+  type ClientSsl,
+  type ClientSslOptions,
+  type ServerSsl,
+  type ServerSslOptions,
+  type SslOptions,
+  type SslTimeouts,
+  type StartTlsOptions,
+  startTls,
+} from './net/tls.js';
 export type { Transport, WriteBufferLimits, WriteData } from './net/transport.js';
 export type { WritePipeTransport } from './net/write-pipe-transport.js';
 export { Barrier, type BarrierStatistics } from './sync/barrier.js';

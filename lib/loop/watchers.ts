@@ -155,9 +155,12 @@ export class Watchers {
     this.owners[fd] = owner;
   }
 
-  /** The owner is about to close its fd. */
-  disown(fd: number): void {
-    this.owners[fd] = null;
+  /**
+   * The owner is about to close its fd. Whoever does not close it himself says who he is: it may
+   * have been closed before, and be somebody else's by now.
+   */
+  disown(fd: number, owner?: WatchOwner): void {
+    if (owner === undefined || this.owners[fd] === owner) this.owners[fd] = null;
   }
 
   /** @param watched - whether the entry is in one of the arrays */

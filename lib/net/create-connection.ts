@@ -18,11 +18,12 @@ import { type AddressFamily, checkFamily, checkHost, checkPort, resolve } from '
 import { netLayout, sockets } from './slab.js';
 import { SocketTransport } from './socket-transport.js';
 import { checked } from './system-error.js';
+import { type ClientSsl, clientPlan, makeTlsTransport, type TlsPlan } from './tls.js';
 import { checkProtocol, type Transport } from './transport.js';
 import { checkPath } from './unix-path.js';
 
 /** What a TCP connection can be told. */
-export interface ConnectionOptions {
+export interface ConnectionOptions extends ClientSsl {
   /** 4 or 6: addresses of this family only. */
   family?: AddressFamily;
   /** The address, and the port, to connect from. */
@@ -131,7 +132,9 @@ export function* makeTransport<P extends StreamProtocol>(
  * @returns when awaited, `[transport, protocol]`
  * @throws TypeError or RangeError if an argument is wrong; when awaited: the system's error, such
  *   as ECONNREFUSED, with `address` and `port`; if several addresses failed in different ways, an
- *   AggregateError with the `code` of the first; the resolver's error (ENOTFOUND); CancelledError
+ *   AggregateError with the `code` of the first; the resolver's error (ENOTFOUND); with `ssl` the
+ *   error of the handshake, such as DEPTH_ZERO_SELF_SIGNED_CERT, or ECONNABORTED if it took too
+ *   long; CancelledError
  *
  * Order: `connectionMade` is called one iteration before this returns. Counterpart:
  * `loop.create_connection`.
@@ -146,7 +149,8 @@ export function createConnection<P extends StreamProtocol>(
   checkHost('createConnection', host);
   checkPort('createConnection', port);
   checkOptions('createConnection', options);
-  return new Coroutine(connectionSteps(protocolFactory, host, port, options));
+  const tls = clientPlan('createConnection', options, host);
+  return new Coroutine(connectionSteps(protocolFactory, host, port, options, tls));
 }
 
 function* connectionSteps<P extends StreamProtocol>(
@@ -154,9 +158,11 @@ function* connectionSteps<P extends StreamProtocol>(
   host: string,
   port: number,
   options: ConnectionOptions,
+  tls: TlsPlan | null,
 ): Generator<unknown, Connection<P>, any> {
   const loop = currentLoop();
   const fd = yield* connectSocket(loop, host, port, options);
+  if (tls !== null) return yield* makeTlsTransport(loop, fd, factory, tls);
   return yield* makeTransport(loop, fd, factory);
 }
 

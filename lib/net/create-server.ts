@@ -23,6 +23,7 @@ import { type Accepted, Server } from './server.js';
 import { netLayout, sockets } from './slab.js';
 import { SocketTransport } from './socket-transport.js';
 import { isSystemError } from './system-error.js';
+import { acceptTls, type ServerSsl, serverPlan, type TlsPlan } from './tls.js';
 import { checkProtocol } from './transport.js';
 import { checkPath } from './unix-path.js';
 
@@ -33,7 +34,7 @@ export interface ServerOptions extends ListenOptions {
 }
 
 /** What a TCP server can be told. */
-export interface TcpServerOptions extends ServerOptions {
+export interface TcpServerOptions extends ServerOptions, ServerSsl {
   /** 4 or 6: addresses of this family only. */
   family?: AddressFamily;
   /** Connections are probed when nothing happens for long. */
@@ -46,7 +47,11 @@ export interface TcpServerOptions extends ServerOptions {
 export type ProtocolFactory = () => StreamProtocol;
 
 /** @internal */
-export function acceptWith(factory: ProtocolFactory, options: TcpServerOptions): Accepted {
+export function acceptWith(
+  factory: ProtocolFactory,
+  options: TcpServerOptions,
+  tls: TlsPlan | null = null,
+): Accepted {
   const { keepAlive = false, noDelay = true } = options;
   return (fd, server) => {
     const peer = packAddress();
@@ -64,7 +69,8 @@ export function acceptWith(factory: ProtocolFactory, options: TcpServerOptions):
       server.loop.callExceptionHandler({ message: 'protocolFactory failed', exception });
       return;
     }
-    new SocketTransport(server.loop, fd, protocol, server, peer).start();
+    if (tls !== null) acceptTls(server, fd, peer, protocol, tls);
+    else new SocketTransport(server.loop, fd, protocol, server, peer).start();
   };
 }
 
@@ -165,8 +171,9 @@ export function checkFactory(name: string, factory: unknown): void {
  * @param port - 0: the kernel chooses, see `server.port`
  * @param options - see `TcpServerOptions`
  * @returns when awaited, the server
- * @throws TypeError or RangeError if an argument is wrong; when awaited: the system's error, such
- *   as EADDRINUSE, with `address` and `port`; CancelledError
+ * @throws TypeError or RangeError if an argument is wrong, the error of node:tls if a certificate
+ *   cannot be used; when awaited: the system's error, such as EADDRINUSE, with `address` and
+ *   `port`; CancelledError
  *
  * Order: connections are made in the order in which they came. Counterpart: `loop.create_server`.
  */
@@ -180,7 +187,8 @@ export function createServer(
   checkPort('createServer', port);
   checkBacklog('createServer', options.backlog);
   const hosts = hostsOf('createServer', host, checkFamily('createServer', options.family));
-  const accepted = acceptWith(protocolFactory, options);
+  const tls = serverPlan('createServer', options);
+  const accepted = acceptWith(protocolFactory, options, tls);
   return new Coroutine(serverSteps(hosts, port, options, accepted));
 }
 

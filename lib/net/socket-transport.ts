@@ -33,19 +33,15 @@ import {
   bytesOf,
   CLOSING,
   CONNECTED,
+  checkBuffer,
   EOF_RECEIVED,
   EOF_WRITTEN,
   LOST,
   PAUSED,
+  type TransportOwner,
   type WriteData,
 } from './transport.js';
 import { WriteQueue } from './write-queue.js';
-
-/** Where a transport came from. */
-export interface TransportOwner {
-  attach(transport: SocketTransport): void;
-  detach(transport: SocketTransport): void;
-}
 
 const SEND_AT = netLayout.receiveBytes;
 const AGAIN = -netLayout.EAGAIN;
@@ -84,8 +80,10 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
     loop: EventLoop,
     private fd: number,
     protocol: StreamProtocol,
-    private readonly owner: TransportOwner | null,
-    private peer: PackedAddress,
+    /** @internal */
+    readonly owner: TransportOwner | null,
+    /** @internal */
+    readonly peer: PackedAddress,
   ) {
     super(loop, protocol);
     this.lookAtProtocol();
@@ -315,7 +313,10 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
     if ((this.flags & EOF_WRITTEN) !== 0) {
       throw new RuntimeError('Cannot call write() after writeEof()');
     }
-    if (this.whenEmpty !== null) throw new RuntimeError('unable to write; sendfile is in progress');
+    if (this.whenEmpty !== null) {
+      const what = this.fd < 0 ? 'TLS has been started' : 'sendfile is in progress';
+      throw new RuntimeError(`unable to write; ${what}`);
+    }
     return (this.flags & LOST) !== 0;
   }
 
@@ -419,6 +420,37 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
     }
   }
 
+  // ---- somebody else's fd -----------------------------------------------------------------------
+
+  /** @internal As `detach`, when everything has been sent. What goes wrong ends the connection. */
+  *handOver(): Generator<unknown, number, any> {
+    if ((this.flags & (CLOSING | EOF_WRITTEN)) !== 0) {
+      throw new RuntimeError('Transport is closing');
+    }
+    if (this.whenEmpty !== null) throw new RuntimeError('sendfile is in progress');
+    this.pauseReading();
+    try {
+      yield* this.emptied();
+    } catch (error) {
+      this.whenEmpty = null;
+      this.abort();
+      throw error;
+    }
+    if (!this.isClosing()) return this.detach();
+    this.whenEmpty = null;
+    throw this.lostError ?? new RuntimeError('Transport is closing');
+  }
+
+  /** @internal The fd belongs to the caller from now on. The protocol is told nothing. */
+  detach(): number {
+    const { fd } = this;
+    this.unwatchReader();
+    this.flags |= CLOSING | LOST;
+    this.fd = -1;
+    this.loop.watchers.disown(fd);
+    return fd;
+  }
+
   // ---- the end ----------------------------------------------------------------------------------
 
   private errorOf(result: number, syscall: string): SystemError {
@@ -502,14 +534,6 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   }
 }
 Object.defineProperty(SocketTransport.prototype, 'kind', { value: KIND_STEP });
-
-function checkBuffer(buffer: unknown): Uint8Array {
-  if (!(buffer instanceof Uint8Array)) {
-    throw new TypeError(`getBuffer() must return a Uint8Array, got ${show(buffer)}`);
-  }
-  if (buffer.length === 0) throw new RuntimeError('getBuffer() returned an empty buffer');
-  return buffer;
-}
 
 function partsOf(list: Iterable<WriteData>): Uint8Array[] {
   if (typeof Object(list)[Symbol.iterator] !== 'function') {

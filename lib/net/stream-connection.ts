@@ -81,6 +81,17 @@ export class StreamConnection extends Protocol {
     settle(this.draining, error);
   }
 
+  /** TLS was started: the same connection, another transport. */
+  replaceTransport(transport: Transport): void {
+    this.transport = transport;
+    this.reader.setTransport(transport);
+  }
+
+  /** Whether it came from a server. */
+  isServerSide(): boolean {
+    return this.handler !== null;
+  }
+
   // ---- Listener: the task that serves it ---------------------------------------------------------
 
   settled(task: Task<unknown>): void {

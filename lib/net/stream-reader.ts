@@ -90,6 +90,11 @@ export class StreamReader implements AsyncIterable<Buffer> {
     if (waiter?.waits()) waiter.fail(error);
   }
 
+  /** @internal What nobody has read: it belongs to the caller. */
+  takeUnread(): Buffer {
+    return this.takeAll();
+  }
+
   // ---- for whoever reads ------------------------------------------------------------------------
 
   /** The error that reading throws, or null. */

@@ -9,6 +9,14 @@ import { type Abortable, abortable } from '../tasks/abortable.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { sleep } from '../tasks/sleep.js';
 import type { StreamConnection } from './stream-connection.js';
+import {
+  checkStartable,
+  type SslOptions,
+  type StartTlsOptions,
+  startTlsPlan,
+  startTlsSteps,
+  type TlsPlan,
+} from './tls.js';
 import type { Transport, WriteData } from './transport.js';
 
 /** Nothing to wait for. It keeps no state, so all can share it. */
@@ -89,6 +97,25 @@ export class StreamWriter {
     return abortable('waitClosed', options, new Coroutine(this.waitClosedSteps()));
   }
 
+  /**
+   * Encrypts the connection. What was written before is sent first; what has been received and not
+   * read yet is taken for the beginning of the handshake.
+   *
+   * @param ssl - as for `openConnection`, or on the server's side as for `startServer`
+   * @param options - `serverHostname`, `sslHandshakeTimeout`, `sslShutdownTimeout`; `serverSide`,
+   *   if not as the connection was made
+   * @throws TypeError or RangeError if an argument is wrong; when awaited: RuntimeError if the
+   *   connection is closing, the error of the handshake, CancelledError. The connection is closed
+   *   then
+   *
+   * Counterpart: `StreamWriter.start_tls`, which leaves what was not read in the reader.
+   */
+  startTls(ssl: true | SslOptions, options: StartTlsOptions = {}): Coroutine<void> {
+    const serverSide = this.connection.isServerSide();
+    checkStartable(this.transport);
+    return new Coroutine(this.startTlsSteps(startTlsPlan(ssl, { serverSide, ...options })));
+  }
+
   /** As of the transport: `peername`, `sockname`, ... */
   getExtraInfo(name: string, fallback?: unknown): any {
     return this.connection.transport.getExtraInfo(name, fallback);
@@ -116,6 +143,15 @@ export class StreamWriter {
     if (this.isClosing()) yield* sleep(0);
     connection.throwIfLost();
     yield* connection.whenDrained();
+  }
+
+  private *startTlsSteps(plan: TlsPlan): Generator<unknown, void, any> {
+    const { connection } = this;
+    yield* this.drain();
+    const transport = checkStartable(connection.transport);
+    const takeUnread = (): Buffer => connection.reader.takeUnread();
+    const encrypted = yield* startTlsSteps(transport, connection, plan, takeUnread);
+    connection.replaceTransport(encrypted);
   }
 
   private *waitClosedSteps(): Generator<unknown, void, any> {

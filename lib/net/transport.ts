@@ -5,7 +5,7 @@
  * `write`, and `resume_writing` when no more than `low` do; always in pairs.
  * Decision. asyncio's rules. One number holds all flags, so that an idle connection is small.
  */
-import { isExit, show } from '../errors.js';
+import { isExit, RuntimeError, show } from '../errors.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import type { BaseProtocol } from './protocol.js';
 
@@ -43,6 +43,18 @@ export const CONNECTED = 32;
 export const BUFFERED = 64;
 /** @internal The other side has sent its last byte. */
 export const EOF_RECEIVED = 128;
+
+/** @internal What a server keeps account of: a transport, or what is about to become one. */
+export interface OpenConnection {
+  close(): void;
+  abort(): void;
+}
+
+/** @internal Where a transport came from. */
+export interface TransportOwner {
+  attach(connection: OpenConnection): void;
+  detach(connection: OpenConnection): void;
+}
 
 /** What all connections have. Counterpart: `asyncio.BaseTransport`, `WriteTransport`. */
 export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
@@ -163,6 +175,15 @@ export function checkProtocol(name: string, protocol: unknown): void {
   const { connectionMade, connectionLost } = Object(protocol);
   if (typeof connectionMade === 'function' && typeof connectionLost === 'function') return;
   throw new TypeError(`${name}: expected a protocol, got ${show(protocol)}`);
+}
+
+/** @internal */
+export function checkBuffer(buffer: unknown): Uint8Array {
+  if (!(buffer instanceof Uint8Array)) {
+    throw new TypeError(`getBuffer() must return a Uint8Array, got ${show(buffer)}`);
+  }
+  if (buffer.length === 0) throw new RuntimeError('getBuffer() returned an empty buffer');
+  return buffer;
 }
 
 /** @internal The bytes of what was written, not copied. */
