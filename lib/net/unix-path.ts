@@ -33,9 +33,13 @@ export class UnixPath {
   }
 }
 
-/** Removes the path, unless another socket has taken it. */
+/** Removes the path, unless another socket has taken it, or we may no longer: then it is stale. */
 export function unlinkIfSame(path: UnixPath, inode: bigint): void {
-  if (path.inode() === inode) rmSync(path.address, { force: true });
+  try {
+    if (path.inode() === inode) rmSync(path.address);
+  } catch {
+    // The next server on this path replaces it, as after a crash.
+  }
 }
 
 /** @throws TypeError unless it is a string that fits */
