@@ -49,6 +49,12 @@ export {
 export type { DatagramAddress } from './net/datagram-address.js';
 export type { DatagramTransport } from './net/datagram-transport.js';
 export {
+  fromNodeStream,
+  type NodeStreamOptions,
+  type StreamsOver,
+  toNodeStream,
+} from './net/node-streams.js';
+export {
   BufferedProtocol,
   DatagramProtocol,
   Protocol,
@@ -81,6 +87,7 @@ export {
   startTls,
 } from './net/tls.js';
 export type { Transport, WriteBufferLimits, WriteData } from './net/transport.js';
+export { fromWebStreams, toWebStreams, type WebStreams } from './net/web-streams.js';
 export type { WritePipeTransport } from './net/write-pipe-transport.js';
 export { Barrier, type BarrierStatistics } from './sync/barrier.js';
 export { BoundedSemaphore } from './sync/bounded-semaphore.js';
