@@ -43,6 +43,8 @@ export const CONNECTED = 32;
 export const BUFFERED = 64;
 /** @internal The other side has sent its last byte. */
 export const EOF_RECEIVED = 128;
+/** @internal The last read was a large one. */
+export const READS_LARGE = 256;
 
 /** @internal What a server keeps account of: a transport, or what is about to become one. */
 export interface OpenConnection {
