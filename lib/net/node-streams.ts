@@ -172,6 +172,8 @@ export function streamsOver(stream: Duplex, options: StreamOptions): Streams {
   const transport = new NodeTransport(loop, stream, connection);
   connection.connectionMade(transport);
   transport.continueReading();
+  // It does not say so twice.
+  if (stream.readableEnded) connection.reader.feedEof();
   return [connection.reader, connection.writer];
 }
 

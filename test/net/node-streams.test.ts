@@ -34,6 +34,7 @@ import {
   someTurns,
   untilTrue,
 } from '../support/net.js';
+import { ca, identity } from '../support/tls.js';
 
 const MUCH = 10 * 1024 * 1024;
 /** What the kernel may hold of a connection is some megabytes; what we may hold is not. */
@@ -418,6 +419,52 @@ describe('toNodeStream', () => {
       yield* server.waitClosed();
     }));
 
+  it('carries a TLS connection, which ends in both directions at once', () =>
+    onLoop(function* () {
+      const content = pattern(3 * FEW);
+      const received: Promise<Buffer>[] = [];
+      const server = yield* startServer(
+        (...streams) => {
+          const stream = toNodeStream(...streams);
+          received.push(buffer(stream));
+        },
+        LOCALHOST,
+        0,
+        { ssl: identity('server') },
+      );
+      const streams = yield* openConnection('localhost', server.port, { ssl: { ca } });
+      const client = toNodeStream(...streams);
+      const events = eventsOf(client);
+      client.resume();
+      client.end(content);
+      yield* untilTrue(() => client.closed, 'close');
+      assert.deepEqual(events, ['finish', 'end', 'close']);
+      assert.ok((yield* until(received[0]!)).equals(content));
+      server.close();
+      yield* server.waitClosed();
+    }));
+
+  it('leaves the errors of listeners to Node', async () => {
+    const { code, stdout, stderr } = await runProgram(`
+      const { run, startServer, openConnection, toNodeStream, getEventLoop } = ringloop;
+      getEventLoop().setExceptionHandler(({ message }) => console.log(message));
+      process.on('uncaughtException', ({ message }) => {
+        console.log('uncaught', message);
+        process.exit();
+      });
+      run(async () => {
+        const server = await startServer((...both) => {
+          toNodeStream(...both).end('x');
+        }, '127.0.0.1', 0);
+        const stream = toNodeStream(...await openConnection('127.0.0.1', server.port));
+        stream.on('data', () => { throw new Error('in a listener'); });
+        await new Promise(() => {});
+      });
+    `);
+    const expected = { code: 0, stdout: 'uncaught in a listener\n', stderr: '' };
+    assert.deepEqual({ code, stdout, stderr }, expected);
+  });
+
   it('lets the process end, and has nobody report what was handled', async () => {
     const { code, stdout, stderr } = await runProgram(`
       const { run, startServer, openConnection, toNodeStream } = ringloop;
@@ -552,9 +599,7 @@ describe('fromNodeStream', () => {
       for (const wait of ['read', 'drain', 'waitClosed'] as const) {
         const stream = new PassThrough();
         const [reader, writer] = fromNodeStream(stream);
-        const blocked = new Writable({ write() {} });
         if (wait === 'drain') {
-          stream.unpipe(blocked);
           writer.transport.pauseReading();
           for (let i = 0; i < 4; i++) writer.write(Buffer.alloc(100_000));
         }
@@ -583,6 +628,22 @@ describe('fromNodeStream', () => {
     );
     assert.deepEqual(errors, []);
   });
+
+  it('takes a stream that has ended, or is destroyed', () =>
+    onLoop(function* () {
+      const ended = new PassThrough();
+      ended.resume().push(null);
+      yield* until(once(ended, 'end'));
+      const [reader, writer] = fromNodeStream(ended);
+      assert.equal((yield* reader.read()).length, 0);
+      writer.write('still open');
+      writer.close();
+      yield* writer.waitClosed();
+
+      const destroyed = fromNodeStream(new PassThrough().destroy());
+      assert.equal((yield* destroyed[0].read()).length, 0);
+      yield* destroyed[1].waitClosed();
+    }));
 
   it('loses no bytes when a read is cancelled', () =>
     onLoop(function* () {

@@ -31,6 +31,7 @@ import {
   someTurns,
   untilTrue,
 } from '../support/net.js';
+import { ca, identity } from '../support/tls.js';
 
 const MUCH = 10 * 1024 * 1024;
 const FEW = 1024 * 1024;
@@ -297,6 +298,32 @@ describe('toWebStreams', () => {
         peer.write('hello');
         assert.equal(String(Buffer.from((yield* until(reading)).value!)), 'hello');
       });
+    }));
+
+  it('carries a TLS connection, which ends in both directions at once', () =>
+    quietly(function* () {
+      const content = pattern(FEW);
+      const received: Promise<Buffer>[] = [];
+      const server = yield* startServer(
+        (...streams) => {
+          const { readable, writable } = toWebStreams(...streams);
+          writable.getWriter().closed.catch(() => {});
+          received.push(bytesOf(readable));
+        },
+        LOCALHOST,
+        0,
+        { ssl: identity('server') },
+      );
+      const [reader, writer] = yield* openConnection('localhost', server.port, { ssl: { ca } });
+      const { readable, writable } = toWebStreams(reader, writer);
+      const sink = writable.getWriter();
+      yield* until(sink.write(content));
+      yield* until(sink.close());
+      assert.equal((yield* until(bytesOf(readable))).length, 0);
+      yield* writer.waitClosed();
+      assert.ok((yield* until(received[0]!)).equals(content));
+      server.close();
+      yield* server.waitClosed();
     }));
 
   it('is the body of a request', () =>
