@@ -1,7 +1,7 @@
 /**
  * An echo server: `node bench/echo.js MODE`.
  *
- *   protocol        receives into one buffer and sends from it, as a server in C would
+ *   protocol        receives into memory that is used again and sends from it, as servers in C do
  *   data            the plain protocol: every message in memory of its own
  *   streams         streams, one generator coroutine for each connection
  *   streams-async   streams, one async function for each connection
@@ -11,20 +11,14 @@
 'use strict';
 const ringloop = require('..');
 
-const shared = Buffer.alloc(256 * 1024);
-
-/** One buffer for all connections: what cannot be sent at once is copied. */
+/** Receives into the thread's own memory, and sends from it. */
 class BufferedEcho extends ringloop.BufferedProtocol {
   connectionMade(transport) {
     this.transport = transport;
   }
 
-  getBuffer() {
-    return shared;
-  }
-
-  bufferUpdated(count) {
-    this.transport.write(shared.subarray(0, count));
+  bufferUpdated(count, data) {
+    this.transport.write(data);
   }
 
   pauseWriting() {

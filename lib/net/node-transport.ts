@@ -334,7 +334,7 @@ export class NodeTransport extends BaseTransport<StreamProtocol> implements Tran
     if (count < data.length) this.putBack(data.subarray(count));
     receivingInto(buffer.buffer);
     try {
-      protocol.bufferUpdated(count);
+      protocol.bufferUpdated(count, buffer.subarray(0, count));
     } catch (error) {
       this.fail('protocol.bufferUpdated() call failed', error);
     } finally {

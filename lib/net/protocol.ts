@@ -9,6 +9,7 @@
  */
 import type { SocketAddress } from './address.js';
 import type { DatagramTransport } from './datagram-transport.js';
+import { received } from './slab.js';
 import type { Transport } from './transport.js';
 
 /** What every transport calls. Counterpart: `asyncio.BaseProtocol`. */
@@ -55,16 +56,23 @@ export class BufferedProtocol extends BaseProtocol {
   override connectionMade(_transport: Transport): void {}
 
   /**
-   * Where the next bytes go.
+   * Where the next bytes go. By default it is memory of the thread's own, which all its connections
+   * share, and which never leaves the processor's cache.
    *
    * @param _sizeHint - how much may come; -1: unknown
    */
   getBuffer(_sizeHint: number): Uint8Array {
-    throw new TypeError(`${this.constructor.name} must have a method getBuffer`);
+    return received;
   }
 
-  /** So many bytes are at the beginning of the buffer. */
-  bufferUpdated(_count: number): void {}
+  /**
+   * So many bytes are at the beginning of the buffer.
+   *
+   * @param _count - how many
+   * @param _data - these bytes, as a view of the buffer. In the thread's own memory they are there
+   *   until this returns, and no longer
+   */
+  bufferUpdated(_count: number, _data: Uint8Array): void {}
 
   /** As of `Protocol`. */
   eofReceived(): unknown {

@@ -48,6 +48,19 @@ export function loadAddress(family: number, port: number, raw: Uint8Array): void
   pageBytes.set(raw, netLayout.raw);
 }
 
+let lastView: Buffer = received;
+
+/** The first bytes of `received`, the same object again for the same length. */
+export function receivedView(count: number): Buffer {
+  if (lastView.length !== count) lastView = received.subarray(0, count);
+  return lastView;
+}
+
+/** Whether it is what `receivedView` returned last: it starts where the slab starts. */
+export function isReceivedView(data: unknown): data is Buffer {
+  return data === lastView;
+}
+
 /** The memory that a protocol is receiving into right now: what waits there is overwritten soon. */
 let inUse: ArrayBufferLike | null = null;
 
@@ -59,4 +72,9 @@ export function receivingInto(memory: ArrayBufferLike | null): void {
 /** The bytes as they are, or a copy if somebody is about to receive over them. */
 export function kept(bytes: Uint8Array): Uint8Array {
   return bytes.buffer === inUse ? Buffer.from(bytes) : bytes;
+}
+
+/** A copy of a part of the slab. */
+export function slabCopy(start: number, end: number): Buffer {
+  return Buffer.from(new Uint8Array(memory, start, end - start));
 }

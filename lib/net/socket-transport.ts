@@ -25,7 +25,18 @@ import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
 import { type PackedAddress, packAddress, unpackAddress } from './address.js';
 import type { BufferedProtocol, Protocol, StreamProtocol } from './protocol.js';
-import { COPY_MAX, kept, netLayout, outgoing, received, receivingInto, sockets } from './slab.js';
+import {
+  COPY_MAX,
+  isReceivedView,
+  kept,
+  netLayout,
+  outgoing,
+  received,
+  receivedView,
+  receivingInto,
+  slabCopy,
+  sockets,
+} from './slab.js';
 import { isSystemError, type SystemError, systemError } from './system-error.js';
 import {
   BaseTransport,
@@ -138,15 +149,19 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
       this.pauseProtocolIfFull();
       return;
     }
+    if (isReceivedView(data)) {
+      this.sendSlab(0, data.length);
+      return;
+    }
     if (typeof data === 'string' && data.length * 3 <= COPY_MAX) {
-      this.sendCopied(outgoing.write(data, 0, 'utf8'));
+      this.sendSlab(SEND_AT, outgoing.write(data, 0, 'utf8'));
       return;
     }
     const bytes = bytesOf('write', data);
     if (bytes.length > COPY_MAX) this.sendInPlace(bytes);
     else {
       outgoing.set(bytes, 0);
-      this.sendCopied(bytes.length);
+      this.sendSlab(SEND_AT, bytes.length);
     }
   }
 
@@ -278,14 +293,15 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
       this.fail('protocol.getBuffer() call failed', error);
       return;
     }
-    const count = sockets.readInto(this.fd, buffer, 0);
+    const ours = buffer === received;
+    const count = ours ? sockets.read(this.fd) : sockets.readInto(this.fd, buffer, 0);
     if (count <= 0) {
       this.readNothing(count);
       return;
     }
     receivingInto(buffer.buffer);
     try {
-      protocol.bufferUpdated(count);
+      protocol.bufferUpdated(count, ours ? receivedView(count) : buffer.subarray(0, count));
     } catch (error) {
       this.fail('protocol.bufferUpdated() call failed', error);
     } finally {
@@ -313,13 +329,13 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
 
   // ---- writing ----------------------------------------------------------------------------------
 
-  /** `count` bytes that were copied behind what was received. */
-  private sendCopied(count: number): void {
+  /** Bytes that stand in the slab: what has to wait is copied. */
+  private sendSlab(offset: number, count: number): void {
     if (count === 0) return;
-    const sent = sockets.send(this.fd, SEND_AT, count);
+    const sent = sockets.send(this.fd, offset, count);
     if (sent === count) return;
     if (sent < 0 && sent !== AGAIN) this.fail('write error', this.errorOf(sent, 'write'));
-    else this.enqueue(Buffer.from(outgoing.subarray(Math.max(sent, 0), count)));
+    else this.enqueue(slabCopy(offset + Math.max(sent, 0), offset + count));
   }
 
   private sendInPlace(bytes: Uint8Array): void {
