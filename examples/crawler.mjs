@@ -37,7 +37,7 @@ class HttpError extends Error {
   }
 }
 
-// What is missing will be missing again. Who was busy may have time, and who was slow gets a chance.
+// What is missing will be missing again. Who was busy may have time; who was slow gets a chance.
 function isWorthAnotherTry(error, attempt) {
   if (error instanceof TimeoutError) return attempt === 1;
   return error instanceof HttpError && error.status === BUSY;
@@ -73,13 +73,10 @@ class Crawler {
 
   *#visit(url) {
     const { ledger, limits } = this;
+    const tries = { ...limits.retry, retryIf: isWorthAnotherTry };
+    let text;
     try {
-      const text = yield* retry(() => this.#ask(url), {
-        ...limits.retry,
-        retryIf: isWorthAnotherTry,
-      });
-      ledger.done(url);
-      for (const link of linksIn(text, url)) this.meet(link);
+      text = yield* retry(() => this.#ask(url), tries);
     } catch (error) {
       // A page that fails is no failure of the crawl. A cancellation is nobody's failure: it is
       // written down, and goes on its way.
@@ -87,6 +84,8 @@ class Crawler {
       ledger.cancel(url);
       throw error;
     }
+    ledger.done(url);
+    for (const link of linksIn(text, url)) this.meet(link);
   }
 
   // One try. Places that everybody wants come last: who waits for a slow host keeps none of them
@@ -99,7 +98,11 @@ class Crawler {
       yield* pace.acquire();
       return yield* withLock(places, function* () {
         ledger.ask(url);
-        return yield* download(url, limits.pageMs);
+        try {
+          return yield* download(url, limits.pageMs);
+        } finally {
+          ledger.answered(url);
+        }
       });
     });
   }
@@ -134,8 +137,8 @@ function* report(ledger, log) {
  */
 export function crawl(start, { ledger, limits, signal, log }) {
   return run(function* () {
-    const reporter = createTask(report(ledger, log));
-    let scope = null;
+    createTask(report(ledger, log)); // ends with the run
+    let scope;
     yield* moveOnAfter(
       limits.deadlineMs,
       function* (own) {
@@ -146,7 +149,6 @@ export function crawl(start, { ledger, limits, signal, log }) {
       },
       { signal, reason: 'the deadline has passed' },
     );
-    reporter.cancel();
     return scope.cancelledCaught ? scope.reason : null;
   });
 }

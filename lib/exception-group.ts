@@ -26,10 +26,11 @@ export class ExceptionGroup extends AggregateError {
   /**
    * @param message - what they have in common
    * @param errors - at least one
+   * @param options - `cause`
    * @throws TypeError if there is none
    */
-  constructor(message: string, errors: Iterable<unknown>) {
-    super(errors, message);
+  constructor(message: string, errors: Iterable<unknown>, options?: ErrorOptions) {
+    super(errors, message, options);
     if (this.errors.length === 0) {
       throw new TypeError('ExceptionGroup: errors must be a non-empty sequence');
     }
@@ -49,7 +50,7 @@ export class ExceptionGroup extends AggregateError {
    * @param condition - asked about every group and every error in it: a class (or several), or a
    *   function. A group that matches is taken as a whole.
    * @returns the errors that match and those that do not, each null if there are none
-   * @throws TypeError if `condition` is none
+   * @throws TypeError if `condition` is none, or `derive` returns something else
    */
   split(condition: ErrorCondition): [match: ExceptionGroup | null, rest: ExceptionGroup | null] {
     return this.divide(predicateOf(condition));
@@ -87,9 +88,13 @@ export class ExceptionGroup extends AggregateError {
 
   private part(errors: unknown[]): ExceptionGroup | null {
     if (errors.length === 0) return null;
-    const part = this.derive(errors);
+    const part: unknown = this.derive(errors);
+    if (!(part instanceof ExceptionGroup)) {
+      throw new TypeError(`derive must return an ExceptionGroup, got ${show(part)}`);
+    }
     if (this.stack !== undefined) part.stack = this.stack;
-    if ('cause' in this) part.cause = this.cause;
+    const cause = Object.getOwnPropertyDescriptor(this, 'cause');
+    if (cause !== undefined) Object.defineProperty(part, 'cause', cause);
     return part;
   }
 }

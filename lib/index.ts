@@ -114,7 +114,7 @@ export { type Selected, select } from './sync/select.js';
 export { Semaphore, type SemaphoreStatistics } from './sync/semaphore.js';
 export { type Acquirable, withLock } from './sync/with-lock.js';
 export type { Abortable } from './tasks/abortable.js';
-export { type AsCompleted, asCompleted } from './tasks/as-completed.js';
+export { type AsCompleted, type AsCompletedOptions, asCompleted } from './tasks/as-completed.js';
 export {
   CancelScope,
   type CancelScopeOptions,

@@ -12,7 +12,7 @@ export function audit({ ledger, site, limits }) {
   for (const url of urls) {
     const column = ledger.columnOf(url) ?? 'waiting';
     const asked = site.timesAsked(url);
-    if (column === 'asked') problems.push(`${url} is still under way`);
+    if (column === 'asked' || column === 'answered') problems.push(`${url} is still under way`);
     else columns[column === 'waiting' ? 'not reached' : column]++;
     if (column === 'done' && asked === 0) problems.push(`${url} is done, but nobody asked for it`);
     if (column === 'waiting' && asked > 0) problems.push(`${url} was asked for behind our back`);
@@ -22,9 +22,11 @@ export function audit({ ledger, site, limits }) {
   const timesAsked = urls.reduce((all, url) => all + site.timesAsked(url), 0);
   // Less is possible: a request that was cancelled may not have got that far.
   if (timesAsked > ledger.tries) problems.push(`${ledger.tries} tries, ${timesAsked} requests`);
-  for (const { url, mostAtOnce } of site.hosts) {
-    if (mostAtOnce > limits.perHost) problems.push(`${mostAtOnce} requests at once at ${url}`);
+  for (const { url, atOnce } of site.hosts) {
+    if (atOnce.most > limits.perHost) problems.push(`${atOnce.most} requests at once at ${url}`);
   }
+  const { most } = site.atOnce;
+  if (most > limits.concurrency) problems.push(`${most} requests at once at all hosts`);
   return { columns, problems, sum };
 }
 
@@ -37,7 +39,8 @@ export function printAudit({ columns, problems, sum }, { ledger, site }, log) {
   }
   log.line('-'.repeat(7));
   log.line(`${String(sum).padStart(7)}  of ${site.urls().length} pages, in ${ledger.tries} tries`);
-  log.line(`\nRequests at once, at most: ${site.hosts.map((host) => host.mostAtOnce).join(', ')}`);
+  const ofHosts = site.hosts.map(({ atOnce }) => atOnce.most).join(', ');
+  log.line(`\nRequests at once, at most: ${site.atOnce.most}; of each host: ${ofHosts}`);
   for (const problem of problems) log.line(`WRONG: ${problem}`);
   if (problems.length === 0) log.line('Everything adds up.');
 }

@@ -33,7 +33,6 @@ export async function demonstrate(crawl, args = process.argv.slice(2)) {
 
   log.heading(`${pages} pages on ${ADDRESSES.length} hosts, ${limits.concurrency} at a time`);
   const stopped = await crawl(site.urls()[0], { ledger, limits, signal, log });
-  log.event('crawler', ledger.summary());
   log.event('crawler', stopped === null ? 'no page is left' : `stopped: ${stopped}`);
   await site.close();
   log.event('site', 'closed, as are all connections');

@@ -8,17 +8,30 @@ export const ADDRESSES = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'];
 /** When a page that hangs is answered. */
 const NEVER = null;
 
-class Host {
-  /** How many requests there were at a time, at most. */
-  mostAtOnce = 0;
-  url = '';
-  #server = createServer((request, response) => this.#answer(request, response));
-  #atOnce = 0;
+/** How many requests there are at a time. */
+class AtOnce {
+  now = 0;
+  most = 0;
 
-  /** @param answerTo - called with a path; returns `status`, `body` and `delayMs` */
-  constructor(address, answerTo) {
+  look() {
+    this.most = Math.max(this.most, this.now);
+  }
+}
+
+class Host {
+  url = '';
+  atOnce = new AtOnce();
+  #server = createServer((request, response) => this.#answer(request, response));
+  #counters;
+
+  /**
+   * @param answerTo - called with a path; returns `status`, `body` and `delayMs`
+   * @param atAllHosts - counts the requests of all hosts
+   */
+  constructor(address, answerTo, atAllHosts) {
     this.address = address;
     this.answerTo = answerTo;
+    this.#counters = [this.atOnce, atAllHosts];
   }
 
   async start() {
@@ -47,11 +60,11 @@ class Host {
 
   #answer(request, response) {
     const { status, body, delayMs } = this.answerTo(request.url);
-    this.#atOnce++;
+    for (const counter of this.#counters) counter.now++;
     const answer = () => {
-      // Counted here, not when the request comes: of a connection that the crawler has closed just
+      // Looked at here, not when the request comes: of a connection that the crawler has closed just
       // before, the news may arrive after the next request.
-      this.mostAtOnce = Math.max(this.mostAtOnce, this.#atOnce);
+      for (const counter of this.#counters) counter.look();
       response.writeHead(status, { 'content-type': 'text/html' });
       response.end(body);
     };
@@ -59,7 +72,7 @@ class Host {
     // Also when the crawler has gone away before there was an answer.
     response.on('close', () => {
       clearTimeout(timer);
-      this.#atOnce--;
+      for (const counter of this.#counters) counter.now--;
     });
   }
 }
@@ -68,6 +81,7 @@ class Host {
 class Site {
   /** The hosts, once they listen. */
   hosts = [];
+  atOnce = new AtOnce();
   #pages;
   #pageAt;
   #asked = new Map();
@@ -78,7 +92,8 @@ class Site {
   }
 
   async start() {
-    const hosts = ADDRESSES.map((address) => new Host(address, (path) => this.#answerTo(path)));
+    const answerTo = (path) => this.#answerTo(path);
+    const hosts = ADDRESSES.map((address) => new Host(address, answerTo, this.atOnce));
     this.hosts = await Promise.all(hosts.map((host) => host.start()));
     return this;
   }

@@ -1,15 +1,26 @@
 // What became of every page. A page moves from column to column, and is in one of them at any time:
 //
-//   waiting --> asked --> done | failed | cancelled
+//   waiting --> asked --> answered --> done | failed | cancelled
+//                 ^------------'
 //
-// Who never gets beyond `waiting` was not reached.
+// Who never gets beyond `waiting` was not reached. Who is `answered` for long was busy or too slow,
+// and is waiting for another try.
 
 const AFTER = {
   waiting: ['asked'],
-  asked: ['asked', 'done', 'failed', 'cancelled'], // asked again: another try
+  asked: ['answered'],
+  answered: ['asked', 'done', 'failed', 'cancelled'],
   done: [],
   failed: [],
   cancelled: [],
+};
+
+const IN_A_REPORT = {
+  done: 'done',
+  failed: 'failed',
+  asked: 'under way',
+  answered: 'to be tried again',
+  waiting: 'waiting',
 };
 
 export class Ledger {
@@ -28,6 +39,11 @@ export class Ledger {
   ask(url) {
     this.#move(url, 'asked');
     this.tries++;
+  }
+
+  /** Or was not, in the time it had. */
+  answered(url) {
+    this.#move(url, 'answered');
   }
 
   done(url) {
@@ -51,9 +67,7 @@ export class Ledger {
   }
 
   count(column) {
-    let count = 0;
-    for (const each of this.#columns.values()) if (each === column) count++;
-    return count;
+    return [...this.#columns.values()].filter((each) => each === column).length;
   }
 
   /** Why pages failed: pairs of a reason and a number, the most frequent first. */
@@ -62,10 +76,8 @@ export class Ledger {
   }
 
   summary() {
-    const [done, failed, asked, waiting] = ['done', 'failed', 'asked', 'waiting'].map((column) =>
-      this.count(column),
-    );
-    return `${done} done, ${failed} failed, ${asked} under way, ${waiting} waiting`;
+    const names = Object.entries(IN_A_REPORT);
+    return names.map(([column, name]) => `${this.count(column)} ${name}`).join(', ');
   }
 
   // Two columns for one page would be a mistake of the crawler's: better no crawl than a wrong sum.

@@ -1,9 +1,10 @@
 /**
  * rateLimit: so many per time, first come, first served.
  *
- * Facts. Counting starts in fixed windows lets twice as many through at a border.
+ * Facts. To hold to so many in every window one has to remember all of their times.
  * Decision. A bucket of tokens that fills steadily (GCRA): the limiter remembers one time, at which
- * the bucket would be full. Those who wait stand in line for a lock; the first of them sleeps until
+ * the bucket would be full. Its price: behind a pause there may be the bucket and, within the same
+ * time, what flows in. Those who wait stand in line for a lock; the first of them sleeps until
  * a token is due. One who is cancelled has taken nothing.
  */
 import { show } from '../errors.js';
@@ -28,15 +29,15 @@ export interface RateLimiterStatistics {
 export class RateLimiter {
   private readonly turn = new Lock();
   private readonly intervalMs: number;
+  /** How long it takes to fill: at least one token has room. */
+  private readonly fullMs: number;
   /** When the bucket is full again, in milliseconds of `loop.time()`. */
   private fullAtMs = -Infinity;
 
   /** @internal */
-  constructor(
-    count: number,
-    private readonly perMs: number,
-  ) {
+  constructor(count: number, perMs: number) {
     this.intervalMs = perMs / count;
+    this.fullMs = Math.max(perMs, this.intervalMs);
   }
 
   /**
@@ -78,7 +79,7 @@ export class RateLimiter {
     const usedMs = Math.max(0, this.fullAtMs - currentLoop().time());
     const { locked, waiters } = this.turn.statistics();
     return {
-      available: Math.floor((this.perMs - usedMs) / this.intervalMs + 1e-6),
+      available: Math.floor((this.fullMs - usedMs) / this.intervalMs + 1e-6),
       waiters: waiters + (locked ? 1 : 0),
     };
   }
@@ -102,7 +103,7 @@ export class RateLimiter {
 
   /** Milliseconds until there is a token. */
   private delayMs(): number {
-    const delayMs = this.fullAtMs + this.intervalMs - this.perMs - currentLoop().time();
+    const delayMs = this.fullAtMs + this.intervalMs - this.fullMs - currentLoop().time();
     return delayMs > 1e-6 ? delayMs : 0;
   }
 
@@ -112,8 +113,8 @@ export class RateLimiter {
 }
 
 /**
- * Makes a limit on how often something starts: at most `count` in any `perMs`, and after a pause
- * `count` at once.
+ * Makes a limit on how often something starts: `count` at once after a pause, and then one for each
+ * `perMs / count`. So in the long run it is `count` in `perMs`, and never twice as many.
  *
  * @param count - how many
  * @param perMs - milliseconds

@@ -3,11 +3,12 @@
  *
  * Decision. Exponential backoff with full jitter: the delay is a random part of what it would be,
  * so that those who failed together do not come back together. Cancellation is no failure: it ends
- * the retrying, also in the middle of a delay.
+ * the retrying, also in the middle of a delay, and also if what the block throws then is another
+ * error: `fetch` and the like have their own.
  */
 import { isCancelledError, isExit, show } from '../errors.js';
 import type { Abortable } from '../tasks/abortable.js';
-import { underSignal } from '../tasks/cancel-scope.js';
+import { checkOptions, underSignal } from '../tasks/cancel-scope.js';
 import { Coroutine, callBody } from '../tasks/coroutine.js';
 import { currentTask } from '../tasks/current-task.js';
 import { sleep } from '../tasks/sleep.js';
@@ -45,19 +46,24 @@ const DEFAULTS: Settings = {
 
 function delayAfter(attempt: number, settings: Settings): number {
   const { delayMs, factor, delayMaxMs, jitter, random } = settings;
-  const fullMs = Math.min(delayMaxMs, delayMs * factor ** (attempt - 1));
-  return fullMs * (1 - jitter * random());
+  // Zero times infinity is no number.
+  const fullMs = delayMs === 0 ? 0 : Math.min(delayMaxMs, delayMs * factor ** (attempt - 1));
+  const part = 1 - jitter * random();
+  return part === 0 ? 0 : fullMs * part;
 }
 
 function* retrySteps<T>(
   body: (attempt: number) => Awaitable<T>,
   settings: Settings,
 ): Generator<unknown, T, any> {
+  const task = currentTask()!;
+  const cancellingBefore = task.cancelling();
   for (let attempt = 1; ; attempt++) {
     try {
-      return yield* callBody(body, currentTask()!, attempt);
+      return yield* callBody(body, task, attempt);
     } catch (error) {
-      const final = isCancelledError(error) || isExit(error) || attempt >= settings.attempts;
+      const cancelled = isCancelledError(error) || task.cancelling() > cancellingBefore;
+      const final = cancelled || isExit(error) || attempt >= settings.attempts;
       if (final || !settings.retryIf(error, attempt)) throw error;
     }
     yield* sleep(delayAfter(attempt, settings));
@@ -80,6 +86,7 @@ export function retry<T>(
   if (typeof body !== 'function') {
     throw new TypeError(`retry: body must be a function, got ${show(body)}`);
   }
+  checkOptions('retry', options);
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const settings: Settings = { ...DEFAULTS, ...Object.fromEntries(given) };
   checkSettings(settings);
@@ -92,7 +99,10 @@ function checkSettings(settings: Settings): void {
     if (typeof value !== 'number' || Number.isNaN(value)) {
       throw new TypeError(`retry: ${name} must be a number, got ${show(value)}`);
     }
-    if (value < 0 || (name === 'attempts' && value < 1) || (name === 'jitter' && value > 1)) {
+    const whole = name !== 'attempts' || value === Infinity || Number.isInteger(value);
+    const min = name === 'attempts' ? 1 : 0;
+    const max = name === 'jitter' ? 1 : Infinity;
+    if (value < min || value > max || !whole) {
       throw new RangeError(`retry: ${name} is out of range: ${value}`);
     }
   }

@@ -83,3 +83,16 @@ export function abortable<T>(
   checkSignal(name, signal);
   return new Coroutine(new AbortableSteps(signal, operation[Symbol.iterator]()));
 }
+
+/** @internal Settles a future of our own with the reason of a signal, unless it is done before. */
+export function failOnAbort(future: Future<any>, signal: AbortSignal): void {
+  const abort = (): void => {
+    if (!future.done()) future.fail(signal.reason);
+  };
+  if (signal.aborted) {
+    abort();
+    return;
+  }
+  signal.addEventListener('abort', abort);
+  future.addListener({ settled: () => signal.removeEventListener('abort', abort) });
+}

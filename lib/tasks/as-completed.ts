@@ -10,6 +10,8 @@ import { show, TimeoutError } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
 import type { Handle } from '../loop/handle.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
+import type { Abortable } from './abortable.js';
+import { checkSignal } from './check-signal.js';
 import { Coroutine } from './coroutine.js';
 import { currentLoop } from './current-loop.js';
 import { ensureFuture } from './ensure-future.js';
@@ -53,26 +55,48 @@ class Completions<T> {
   }
 }
 
+/** The time is up, or the signal was aborted. */
+class GivenUp {
+  constructor(readonly error: () => unknown) {}
+}
+
+/** What `asCompleted` can be told. */
+export interface AsCompletedOptions extends Abortable {
+  /** Milliseconds; null or left out: no limit. */
+  timeout?: number | null;
+}
+
 /**
  * What `asCompleted` returns. `for (const next of it) yield* next` gives results (or throws errors)
  * one by one; `for await (const future of it)` gives the futures as they are done.
  */
 export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Future<T>> {
-  /** null in the queue: the time is up. */
-  private readonly completions = new Completions<Future<T> | null>();
+  /** Futures that are done, and what is thrown in place of those that nobody waits for. */
+  private readonly completions = new Completions<Future<T> | GivenUp>();
   private readonly pending: Set<Future<T>>;
   private readonly listener: Listener<Future<T>>;
   private left: number;
   private timer: Handle | null = null;
+  private readonly onAbort = (): void => this.giveUp(() => this.signal!.reason);
 
   /** @internal */
-  constructor(futures: Set<Future<T>>, delayMs: number | null) {
+  constructor(
+    futures: Set<Future<T>>,
+    delayMs: number | null,
+    private readonly signal: AbortSignal | undefined,
+  ) {
     this.pending = futures;
     this.left = futures.size;
     this.listener = { settled: (future) => this.completed(future) };
     for (const future of futures) future.addListener(this.listener);
-    if (delayMs === null || futures.size === 0) return;
-    this.timer = currentLoop().callLater(delayMs, () => this.timedOut());
+    if (futures.size === 0) return;
+    if (signal?.aborted) {
+      this.onAbort();
+      return;
+    }
+    signal?.addEventListener('abort', this.onAbort);
+    if (delayMs === null) return;
+    this.timer = currentLoop().callLater(delayMs, () => this.giveUp(() => new TimeoutError()));
   }
 
   *[Symbol.iterator](): Generator<Coroutine<T>, void, any> {
@@ -105,9 +129,9 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
     const { completions } = this;
     return new Coroutine(
       (function* (): Generator<unknown, R, any> {
-        const future = yield* completions.get();
-        if (future === null) throw new TimeoutError();
-        return outcome(future);
+        const completed = yield* completions.get();
+        if (completed instanceof GivenUp) throw completed.error();
+        return outcome(completed);
       })(),
     );
   }
@@ -116,15 +140,21 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
     if (this.pending.size === 0) return;
     this.pending.delete(future);
     this.completions.put(future);
-    if (this.pending.size === 0) this.timer?.cancel();
+    if (this.pending.size === 0) this.over();
   }
 
-  private timedOut(): void {
+  private giveUp(error: () => unknown): void {
     for (const future of this.pending) {
       future.removeWaiters((each) => each === this.listener);
-      this.completions.put(null);
+      this.completions.put(new GivenUp(error));
     }
     this.pending.clear();
+    this.over();
+  }
+
+  private over(): void {
+    this.timer?.cancel();
+    this.signal?.removeEventListener('abort', this.onAbort);
   }
 }
 
@@ -136,7 +166,8 @@ function* ended(): Generator<unknown, IteratorReturnResult<void>, any> {
  * Runs awaitables concurrently and hands out their results in the order in which they come.
  *
  * @param awaitables - coroutines, futures, tasks, promises or functions
- * @param options - `timeout`: milliseconds; what has not come by then throws a TimeoutError
+ * @param options - `timeout`: milliseconds; what has not come by then throws a TimeoutError;
+ *   `signal`: what has not come when it is aborted throws its reason
  * @returns an iterator of coroutines, and an async iterator of futures
  * @throws TypeError if `awaitables` is not an iterable of awaitables
  *
@@ -145,10 +176,11 @@ function* ended(): Generator<unknown, IteratorReturnResult<void>, any> {
  */
 export function asCompleted<A extends Awaitable<any> | Runnable<any>>(
   awaitables: Iterable<A>,
-  options: { timeout?: number | null } = {},
+  options: AsCompletedOptions = {},
 ): AsCompleted<Awaited<A>> {
   const { timeout = null } = options;
   checkTimeout('asCompleted', timeout);
+  checkSignal('asCompleted', options.signal);
   if (
     isFuture(awaitables) ||
     typeof (awaitables as Iterable<A>)?.[Symbol.iterator] !== 'function'
@@ -156,5 +188,5 @@ export function asCompleted<A extends Awaitable<any> | Runnable<any>>(
     throw new TypeError(`asCompleted: expected an iterable of awaitables, got ${show(awaitables)}`);
   }
   const futures = [...new Set(awaitables)].map((each) => ensureFuture(each));
-  return new AsCompleted(new Set(futures) as Set<Future<Awaited<A>>>, timeout);
+  return new AsCompleted(new Set(futures) as Set<Future<Awaited<A>>>, timeout, options.signal);
 }

@@ -362,7 +362,7 @@ export function* outsideScopes<T>(steps: Generator<unknown, T, any>): Generator<
  *
  * @param body - a generator function or an async function; it gets the scope
  * @param options - `deadline`, `shield`, `reason`, `signal`
- * @returns when awaited, what `body` returns; undefined if the scope was cancelled
+ * @returns when awaited, what `body` returns; undefined if the scope's cancellation ended it
  * @throws TypeError if an argument has the wrong type; when awaited: what `body` throws,
  *   RuntimeError outside a task
  *

@@ -5,9 +5,11 @@
  * Decision. The future that is returned is itself the listener of every child, so a child costs
  * one entry in an array.
  */
-import { makeCancelledError, show } from '../errors.js';
+import { isCancelledError, makeCancelledError, show } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
+import type { Abortable } from './abortable.js';
+import { checkSignal } from './check-signal.js';
 import { isThenable, isYieldable } from './coroutine.js';
 import { currentLoop, runningLoop } from './current-loop.js';
 import { ensureFuture } from './ensure-future.js';
@@ -17,7 +19,7 @@ import { FINISHED } from './future-status.js';
 import { GeneratorObject } from './generator.js';
 
 /** What `gather` can be told. */
-export interface GatherOptions {
+export interface GatherOptions extends Abortable {
   /** Errors become results instead of ending the gather. */
   returnExceptions?: boolean;
 }
@@ -34,7 +36,7 @@ class GatheringFuture extends Future<unknown[]> implements Listener<Future<unkno
   readonly children: Future<unknown>[] = [];
   private readonly returnExceptions: boolean;
   private unfinished = 0;
-  private cancelRequested = false;
+  protected cancelRequested = false;
 
   constructor(returnExceptions: boolean, loop: EventLoop) {
     super(loop);
@@ -85,6 +87,52 @@ class GatheringFuture extends Future<unknown[]> implements Listener<Future<unkno
   }
 }
 
+/** A gather that a signal can cancel: then its CancelledError is the signal's reason. */
+class AbortableGathering extends GatheringFuture {
+  private aborted = false;
+  private readonly onAbort = (): void => this.abort();
+
+  constructor(
+    returnExceptions: boolean,
+    loop: EventLoop,
+    private readonly signal: AbortSignal,
+  ) {
+    super(returnExceptions, loop);
+  }
+
+  /** All children are there. A signal that was aborted before counts, also if they are done. */
+  listen(): void {
+    if (!this.signal.aborted) {
+      this.signal.addEventListener('abort', this.onAbort);
+      return;
+    }
+    this.abort();
+    this.aborted = this.cancelRequested = true;
+  }
+
+  /** A cancellation comes before the signal: whoever waits must be told of it. */
+  override cancel(reason?: unknown): boolean {
+    if (!super.cancel(reason)) return false;
+    this.aborted = false;
+    return true;
+  }
+
+  /** @internal */
+  override settle(how: number, value: unknown): void {
+    this.signal.removeEventListener('abort', this.onAbort);
+    super.settle(how, value);
+  }
+
+  /** @internal */
+  override fail(error: unknown): void {
+    super.fail(this.aborted && isCancelledError(error) ? this.signal.reason : error);
+  }
+
+  private abort(): void {
+    if (!this.cancelRequested && super.cancel(this.signal.reason)) this.aborted = true;
+  }
+}
+
 function outcomeOf(child: Future<unknown>): unknown {
   if (!child.failed()) return child.value;
   return child.cancelled() ? makeCancelledError(child.cancelReason) : child.takeError();
@@ -95,7 +143,8 @@ function outcomeOf(child: Future<unknown>): unknown {
  *
  * @param awaitables - coroutines, futures, tasks, promises or functions, one by one or as an array;
  *   the same one twice is run once
- * @param options - `returnExceptions`: errors become results
+ * @param options - `returnExceptions`: errors become results; `signal` cancels the gather, which
+ *   then throws the signal's reason
  * @returns a future of the results, in the order of the arguments. The first error settles it at
  *   once; the others run on. Cancelling it cancels all of them.
  * @throws TypeError if an argument cannot be awaited; RangeError if futures belong to different
@@ -119,13 +168,15 @@ export function gather(...args: unknown[]): Future<any> {
   if (options !== undefined && (typeof options !== 'object' || options === null)) {
     throw new TypeError(`gather: options must be an object, got ${show(options)}`);
   }
+  checkSignal('gather', options?.signal);
   for (let i = 0; i < awaitables.length; i++) checkAwaitable(awaitables[i], i);
   if (awaitables.length === 0) {
     const empty = new Future<unknown[]>();
-    empty.setResult([]);
+    if (options?.signal?.aborted) empty.fail(options.signal.reason);
+    else empty.setResult([]);
     return empty;
   }
-  return gatherChildren(awaitables, options?.returnExceptions === true);
+  return gatherChildren(awaitables, options?.returnExceptions === true, options?.signal);
 }
 
 /** Before anything is started: a bad argument must not leave the others running. */
@@ -138,10 +189,17 @@ function checkAwaitable(value: unknown, index: number): void {
   );
 }
 
-function gatherChildren(awaitables: Gatherable[], returnExceptions: boolean): GatheringFuture {
+function gatherChildren(
+  awaitables: Gatherable[],
+  returnExceptions: boolean,
+  signal: AbortSignal | undefined,
+): GatheringFuture {
   const loop = loopOf(awaitables);
   const options = { loop };
-  const outer = new GatheringFuture(returnExceptions, loop);
+  const outer =
+    signal === undefined
+      ? new GatheringFuture(returnExceptions, loop)
+      : new AbortableGathering(returnExceptions, loop, signal);
   const done: Future<unknown>[] = [];
   for (let i = 0; i < awaitables.length; i++) {
     const earlier = indexOfEarlier(awaitables, i);
@@ -153,6 +211,7 @@ function gatherChildren(awaitables: Gatherable[], returnExceptions: boolean): Ga
     if (child.done()) done.push(child);
     outer.add(child);
   }
+  if (outer instanceof AbortableGathering) outer.listen();
   // If all are done already (they ran eagerly), so is the outer future.
   for (const child of done) outer.settled(child);
   return outer;

@@ -119,6 +119,11 @@ class AwaitDriver extends Reaction implements Driver {
     return this.waiter?.cancel(reason) ?? false;
   }
 
+  /** For a step of the task that comes while this waits: it is not about this. */
+  failed(): boolean {
+    return false;
+  }
+
   step(): void {
     const waiter = this.waiter as Future<unknown> | null;
     if (waiter?.failed()) this.resume(true, waiter.takeError());

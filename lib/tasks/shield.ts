@@ -2,17 +2,22 @@
 import { InvalidStateError } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
+import { type Abortable, failOnAbort } from './abortable.js';
+import { checkSignal } from './check-signal.js';
 import { ensureFuture } from './ensure-future.js';
 import { Future } from './future.js';
 import { FINISHED } from './future-status.js';
 
 /** Hands the outcome of the inner future to the outer one. */
 class InnerDone implements Listener<Future<unknown>> {
-  constructor(private readonly outer: Future<unknown>) {}
+  constructor(
+    private readonly outer: Future<unknown>,
+    private readonly signal: AbortSignal | undefined,
+  ) {}
 
   settled(inner: Future<unknown>): void {
     const { outer } = this;
-    if (outer.cancelled()) return;
+    if (outer.cancelled() || (outer.done() && this.signal?.aborted)) return;
     if (inner.cancelled()) outer.cancel();
     else if (outer.done()) reportSettledTwice(outer);
     else if (inner.failed()) outer.fail(inner.takeError());
@@ -62,19 +67,26 @@ class OuterDone implements Listener {
  * Waits for something that goes on when the waiting is cancelled.
  *
  * @param awaitable - a future, a coroutine (it becomes a task), a promise or a function
+ * @param options - `signal` ends the waiting: it throws the signal's reason
  * @returns a future with the same outcome; cancelling it leaves the inner one running. If that one
  *   is cancelled by somebody else, this one is too.
- * @throws TypeError if it cannot be awaited
+ * @throws TypeError if it cannot be awaited, or the signal is none
  *
  * Order: one iteration after the inner one. If the inner one fails when nobody waits any more, the
  * exception handler is told. Counterpart: `asyncio.shield`.
  */
-export function shield<A extends Awaitable<any> | Runnable<any>>(awaitable: A): Future<Awaited<A>> {
+export function shield<A extends Awaitable<any> | Runnable<any>>(
+  awaitable: A,
+  options?: Abortable,
+): Future<Awaited<A>> {
+  const signal = options?.signal;
+  checkSignal('shield', signal);
   const inner = ensureFuture(awaitable) as Future<Awaited<A>>;
-  if (inner.done()) return inner;
+  if (inner.done() && !signal?.aborted) return inner;
   const outer = new Future<Awaited<A>>(inner.loop);
-  const innerDone = new InnerDone(outer);
+  const innerDone = new InnerDone(outer, signal);
   inner.addListener(innerDone);
   outer.addListener(new OuterDone(inner, innerDone));
+  if (signal !== undefined) failOnAbort(outer, signal);
   return outer;
 }

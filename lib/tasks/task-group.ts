@@ -6,7 +6,14 @@
  * Decision. The block is a function: `taskGroup(body)`. The object form has `enter()` and
  * `exit(error)`. asyncio's rules, line for line.
  */
-import { isCancelledError, isExit, makeCancelledError, RuntimeError, show } from '../errors.js';
+import {
+  type CancelledError,
+  isCancelledError,
+  isExit,
+  makeCancelledError,
+  RuntimeError,
+  show,
+} from '../errors.js';
 import { ExceptionGroup } from '../exception-group.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { type CancelScope, outsideScopes } from './cancel-scope.js';
@@ -31,6 +38,8 @@ export class TaskGroup {
   private allDone: Future<void> | null = null;
   private exitError: { value: unknown } | null = null;
   private cancelRequested = false;
+  /** The last cancellation that came while it waited for its tasks. */
+  private interruption: CancelledError | null = null;
   /** Those whose `start()` still waits: their errors are its errors. */
   private readonly starting = new Map<Task<any>, Future<any>>();
 
@@ -82,7 +91,8 @@ export class TaskGroup {
    * @throws TypeError if `body` is not a function; when awaited: what `body` throws before it is
    *   ready, RuntimeError if it ends before. Later errors are the group's.
    *
-   * Order: one iteration after `started()`. Cancelling the wait cancels the task, and waits for it.
+   * Order: one iteration after `started()`. Cancelling the wait cancels the task, and waits for it;
+   * an error of the task is the group's then.
    * Counterpart: none in asyncio; `trio.Nursery.start`.
    */
   start<T>(
@@ -110,7 +120,12 @@ export class TaskGroup {
 
   /** The tasks that are not done, in the order in which they were made. */
   children(): Task<unknown>[] {
-    return [...this.tasks];
+    return [...this.tasks].filter((task) => !task.done());
+  }
+
+  /** @internal Whether its tasks are being cancelled: it takes no more. */
+  isEnding(): boolean {
+    return this.aborting;
   }
 
   /**
@@ -138,7 +153,7 @@ export class TaskGroup {
     const waited = this.tasks.size > 0;
     if (waited) propagate = (yield* outsideScopes(this.childrenDone())) ?? propagate;
     if (this.exitError !== null) throw this.exitError.value;
-    if (this.parentCancelRequested && this.parent!.uncancel() === 0) propagate = null;
+    if (this.parentCancelRequested) propagate = this.withoutOwnRequest(propagate);
     if (propagate !== null && this.errors.length === 0) throw propagate.value;
     if (error !== undefined && !cancelled) this.errors.push(error.value);
     if (this.errors.length > 0) this.raiseErrors();
@@ -160,6 +175,7 @@ export class TaskGroup {
         yield* this.allDone;
       } catch (problem) {
         if (!isCancelledError(problem)) throw problem;
+        this.interruption = problem;
         if (!this.aborting) {
           interrupted = { value: problem };
           this.abort();
@@ -168,6 +184,20 @@ export class TaskGroup {
       this.allDone = null;
     }
     return interrupted;
+  }
+
+  /**
+   * Takes the group's own request back. `cancel()` ends in silence, but others may have cancelled
+   * the parent, too, when the group was ending already: that must not be lost with it.
+   */
+  private withoutOwnRequest(propagate: { value: unknown } | null): { value: unknown } | null {
+    const left = this.parent!.uncancel();
+    if (left === 0) return null;
+    if (!this.cancelRequested) return propagate;
+    if (left <= this.cancellingBefore) return null;
+    if (propagate !== null || this.interruption === null) return propagate;
+    const { reason } = this.interruption;
+    return { value: reason === undefined ? this.parent!.makeCancelledError() : this.interruption };
   }
 
   /**
@@ -209,23 +239,28 @@ export class TaskGroup {
     options?: TaskOptions,
   ): Generator<unknown, T, any> {
     const ready = new Future<T>();
+    let task: Task<unknown> | null = null; // while it starts eagerly
+    let called = false;
     const started = (value: T): void => {
-      if (!this.starting.delete(task)) throw new RuntimeError('started() was called before');
+      if (called) throw new RuntimeError('started() was called before');
+      called = true;
+      if (task !== null) this.starting.delete(task);
       if (!ready.done()) ready.settle(FINISHED, value);
     };
-    const task: Task<unknown> = this.createTask(() => body(started), options);
-    this.starting.set(task, ready);
+    task = this.createTask(() => body(started), options);
+    if (!called) this.starting.set(task, ready);
     try {
       return yield* ready;
     } catch (error) {
       if (!task.done()) yield* outsideScopes(this.cancelAndWait(task));
+      else if (ready.failed() && isCancelledError(error)) this.childFailed(task, ready.exception());
       throw error;
     }
   }
 
   /** Nobody waits for its readiness any more. A second cancellation does not change that. */
   private *cancelAndWait(task: Task<unknown>): Generator<unknown, void, any> {
-    if (!this.toldByScope()) task.cancel();
+    if (!this.aborting && !this.toldByScope()) task.cancel();
     while (!task.done()) {
       const done = new Future<void>();
       task.addListener({ settled: () => done.done() || done.settle(FINISHED, undefined) });
@@ -239,11 +274,10 @@ export class TaskGroup {
 
   /** The end of a task whose `start()` still waits. */
   private startFailed(task: Task<any>, ready: Future<any>): void {
-    this.starting.delete(task);
     const error = task.failed()
       ? task.takeError()
       : new RuntimeError(`${task} ended without calling started()`);
-    if (!ready.done()) ready.fail(error);
+    ready.fail(error);
   }
 
   private taskDone(task: Task<any>): void {
@@ -252,13 +286,18 @@ export class TaskGroup {
     if (this.allDone !== null && this.tasks.size === 0 && !this.allDone.done()) {
       this.allDone.settle(FINISHED, undefined);
     }
-    if (ready !== undefined) {
+    this.starting.delete(task);
+    if (ready !== undefined && !ready.done()) {
       this.startFailed(task, ready);
       return;
     }
     if (task.cancelled()) return;
     const error = task.exception();
-    if (error === null) return;
+    if (error !== null) this.childFailed(task, error);
+  }
+
+  private childFailed(task: Task<any>, error: unknown): void {
+    if (isCancelledError(error)) return;
     this.errors.push(error);
     if (isExit(error)) this.exitError ??= { value: error };
     if (this.parent!.done()) {

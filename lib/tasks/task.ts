@@ -50,13 +50,14 @@ import {
   CANCELLED,
   DONE_MASK,
   FINISHED,
+  FUTURE_BRAND,
   IN_CANCEL_SCOPE,
   MUST_CANCEL,
   PENDING,
   RESUMED,
 } from './future-status.js';
 import { resumeGenerator, throwIntoGenerator } from './generator.js';
-import type { Scope } from './scope.js';
+import { Scope } from './scope.js';
 import { SwallowedCancel } from './swallowed-cancel.js';
 import { Unretrieved, unretrievedOf } from './unretrieved.js';
 import { setPutOff } from './waiting.js';
@@ -111,6 +112,11 @@ class Awaits implements Cancellable {
   cancel(reason?: unknown): boolean {
     return [...this.drivers].map((driver) => driver.cancel(reason)).includes(true);
   }
+
+  /** For a step that comes while they wait: it is not about them. */
+  failed(): boolean {
+    return false;
+  }
 }
 
 /**
@@ -128,7 +134,7 @@ export class Task<T = unknown> extends Future<T> {
   /** @internal */
   following: Task<unknown> | null = null;
   /** @internal */
-  readonly scope: Scope;
+  scope: Scope;
   /** A function is called by the first step. Null once it is done, or while a promise decides. */
   private coroutine: GeneratorCoroutine<T> | (() => Awaitable<T>) | null;
   private label: string | number;
@@ -379,6 +385,8 @@ export class Task<T = unknown> extends Future<T> {
   addAwait(driver: AwaitOf): void {
     if (this.loop.debug) this.noteWait();
     if (this.waiter === null) this.waiter = driver;
+    // Its generator waits itself: this is a promise that was left to itself.
+    else if (FUTURE_BRAND in this.waiter) return;
     else if (this.waiter instanceof Awaits) this.waiter.drivers.add(driver);
     else this.waiter = new Awaits([this.waiter as AwaitOf, driver]);
   }
@@ -387,6 +395,13 @@ export class Task<T = unknown> extends Future<T> {
   removeAwait(driver: AwaitOf): void {
     if (this.waiter === driver) this.waiter = null;
     else if (this.waiter instanceof Awaits) this.waiter.drivers.delete(driver);
+  }
+
+  /** @internal Nobody waits for its end any more, nor does the end of its `run()`. */
+  abandon(): void {
+    this.scope.remove(this as Task<unknown>);
+    this.scope = new Scope();
+    this.scope.add(this as Task<unknown>);
   }
 
   /** @internal The futures that it waits for, for messages. */

@@ -144,8 +144,7 @@ function scoped<T>(name: string, scope: Timeout, body: Body<T> | undefined): any
  *   throws, RuntimeError outside a task
  *
  * Order: the cancellation arrives one iteration after the deadline; a body that never waits is
- * never
- * interrupted. Counterpart: `asyncio.timeout`, in seconds.
+ * never interrupted. Counterpart: `asyncio.timeout`, in seconds.
  */
 export function timeout(delayMs: number | null): Timeout;
 export function timeout<T>(delayMs: number | null, body: Body<T>): Coroutine<T>;

@@ -7,7 +7,7 @@
  * the caller connected to the task's `signal`.
  */
 import { show } from '../errors.js';
-import type { Abortable } from './abortable.js';
+import { type Abortable, failOnAbort } from './abortable.js';
 import { checkSignal } from './check-signal.js';
 import { isThenable } from './coroutine.js';
 import { currentLoop } from './current-loop.js';
@@ -21,19 +21,6 @@ export interface UntilOptions extends Abortable {
   loop?: EventLoop;
 }
 
-function failOnAbort(future: Future<any>, signal: AbortSignal): void {
-  checkSignal('until', signal);
-  const abort = (): void => {
-    if (!future.done()) future.fail(signal.reason);
-  };
-  if (signal.aborted) {
-    abort();
-    return;
-  }
-  signal.addEventListener('abort', abort);
-  future.addListener({ settled: () => signal.removeEventListener('abort', abort) });
-}
-
 /**
  * Waits for a promise, cancellably: `yield* until(fetch(url, { signal: task.signal }))`.
  *
@@ -41,7 +28,7 @@ function failOnAbort(future: Future<any>, signal: AbortSignal): void {
  * @param options - `loop`: another loop than the current one; `signal` ends the wait: it throws the
  *   signal's reason
  * @returns a future that settles as the promise does
- * @throws TypeError if it is no promise
+ * @throws TypeError if it is no promise, or the signal is none
  *
  * Order: the waiting task goes on in the iteration after the promise has settled.
  */
@@ -49,9 +36,11 @@ export function until<T>(promise: PromiseLike<T>, options?: UntilOptions): Futur
   if (!isThenable(promise)) {
     throw new TypeError(`until: a promise was expected, got ${show(promise)}`);
   }
+  const signal = options?.signal;
+  checkSignal('until', signal);
   const future = new Future<T>(options?.loop ?? currentLoop());
   future.loop.requestDrain();
-  if (options?.signal !== undefined) failOnAbort(future, options.signal);
+  if (signal !== undefined) failOnAbort(future, signal);
   promise.then(
     (value) => {
       if (!future.done()) future.settle(FINISHED, value);

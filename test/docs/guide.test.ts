@@ -1,6 +1,6 @@
 /** The guide: every program in it runs and prints what the page says, and no word is left out. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { CHECKOUT, type Ended } from '../support/capture.js';
@@ -16,6 +16,11 @@ function publicWords(): string[] {
       .map((word) => word.replace(/^\s*type\s/, '').trim())
       .filter((word) => word !== ''),
   );
+}
+
+function testsIn(file: string): string {
+  const folder = ['tasks', 'sync'].find((each) => existsSync(join(CHECKOUT, 'test', each, file)));
+  return folder === undefined ? '' : readFileSync(join(CHECKOUT, 'test', folder, file), 'utf8');
 }
 
 describe('docs/guide', function () {
@@ -43,6 +48,14 @@ describe('docs/guide', function () {
   it('lists every page in its README', () => {
     const { text } = pages.find(({ name }) => name === 'README.md')!;
     const missing = pages.filter(({ name }) => name !== 'README.md' && !text.includes(`(${name})`));
+    assert.deepEqual(missing, []);
+  });
+
+  it('names tests that exist, where rules are said to be tested', () => {
+    const { text } = pages.find(({ name }) => name === '../cancellation.md')!;
+    const rows = [...text.matchAll(/^\| \d+ \| ([\w-]+\.test\.ts) \| (.+) \|$/gm)];
+    assert.ok(rows.length > 30);
+    const missing = rows.filter(([, file, title]) => !testsIn(file!).includes(title!));
     assert.deepEqual(missing, []);
   });
 

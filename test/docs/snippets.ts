@@ -1,5 +1,5 @@
 /**
- * The programs in the pages of docs/guide, and how they are run.
+ * The programs in docs/guide and docs/cancellation.md, and how they are run.
  *
  * Facts. A page shows complete programs: blocks fenced as js or ts, each followed, if it prints, by
  * a block fenced as text. `using` is syntax only from Node 24 on; everything else runs on Node 20.
@@ -17,7 +17,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { CHECKOUT, type Ended, runBareProgram } from '../support/capture.js';
@@ -28,7 +28,7 @@ const TSC = join(CHECKOUT, 'node_modules', 'typescript', 'bin', 'tsc');
 const AT_ONCE = 4;
 
 export interface Page {
-  /** Such as `locks.md`. */
+  /** Seen from the guide: `locks.md`, `../cancellation.md`. */
   name: string;
   text: string;
 }
@@ -47,7 +47,10 @@ export interface Snippet {
 
 export function readPages(): Page[] {
   const names = readdirSync(GUIDE).filter((name) => name.endsWith('.md'));
-  return names.map((name) => ({ name, text: readFileSync(join(GUIDE, name), 'utf8') }));
+  return [...names, '../cancellation.md'].map((name) => ({
+    name,
+    text: readFileSync(join(GUIDE, name), 'utf8'),
+  }));
 }
 
 interface Block {
@@ -103,7 +106,7 @@ async function compileAll(snippets: Snippet[]): Promise<Map<Snippet, string>> {
   mkdirSync(BUILD, { recursive: true });
   const folder = mkdtempSync(join(BUILD, 'guide-'));
   try {
-    const stems = rest.map(({ page, line }) => `${page.replace(/\.md$/, '')}-${line}`);
+    const stems = rest.map(({ page, line }) => `${basename(page, '.md')}-${line}`);
     const files = rest.map(({ language }, i) =>
       join(folder, `${stems[i]}${language.startsWith('ts') ? '.mts' : '.mjs'}`),
     );
@@ -161,8 +164,9 @@ export function runAll(snippets: Snippet[]): Map<Snippet, Promise<Ended>> {
 }
 
 /** Links to other files that a page has, as paths; those that lead nowhere. */
-export function brokenLinks({ text }: Page): string[] {
+export function brokenLinks({ name, text }: Page): string[] {
+  const folder = dirname(join(GUIDE, name));
   const prose = text.replace(/^```.*?^```$/gms, '');
   const targets = [...prose.matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].map(([, target]) => target!);
-  return targets.filter((target) => !/^https?:/.test(target) && !existsSync(join(GUIDE, target)));
+  return targets.filter((target) => !/^https?:/.test(target) && !existsSync(join(folder, target)));
 }

@@ -65,6 +65,9 @@ describe('the package', function () {
         'dist/binding.gyp',
         'dist/index.d.mts',
         'dist/index.mjs',
+        'docs/cancellation.md',
+        'docs/differences.md',
+        'docs/guide/README.md',
         'lib/index.ts',
         'native/build.js',
         'native/binding/addon.cc',
@@ -82,10 +85,10 @@ describe('the package', function () {
     });
 
     it('has nothing else: no tests, no recipe in the root, no file without a source', () => {
-      const allowed =
-        /^(dist|lib|native|prebuilds)\/|^docs\/differences\.md$|^[A-Z]+(\.md)?$|^package\.json$/;
+      const code = /^(dist|lib|native|prebuilds)\/|^package\.json$/;
+      const texts = /^[A-Z]+(\.md)?$|^docs\/(cancellation|differences|guide\/[\w-]+)\.md$/;
       assert.deepEqual(
-        packed.files.filter((path) => !allowed.test(path)),
+        packed.files.filter((path) => !code.test(path) && !texts.test(path)),
         [],
       );
       assert.deepEqual(

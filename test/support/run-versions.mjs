@@ -8,7 +8,7 @@ const { CHECKOUT, NODE_VERSIONS, nodeBinary } = versions;
 const MOCHA = join(CHECKOUT, 'node_modules', 'mocha', 'bin', 'mocha.js');
 
 /** A test that failed may leave something behind that keeps the process alive. */
-const PATIENCE_MS = 6 * 60_000;
+const PATIENCE_MS = 15 * 60_000;
 
 /** The line that scripts can read: `12 passed, 0 failed`. */
 const summaryOf = (output) => output.match(/^\d+ passed, \d+ failed.*$/m)?.[0];

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 
 import {
   asCompleted,
@@ -9,6 +10,7 @@ import {
   sleep,
   TimeoutError,
 } from 'ringloop';
+import { BOTH_KINDS, errorOf } from '../support/both-kinds.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 function* after<T>(ms: number, value: T): Generator<unknown, T, any> {
@@ -158,5 +160,72 @@ describe('asCompleted', () => {
     }
     assert.throws(() => asCompleted([5] as never), TypeError);
     assert.throws(() => asCompleted([], { timeout: NaN }), TypeError);
+  });
+
+  for (const [kind, start] of BOTH_KINDS) {
+    it(`throws the reason of its signal for each that has not come, in ${kind}`, () =>
+      withVirtualTime(function* () {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const slow = createTask(after(50, 'slow'));
+        const results = asCompleted([slow, after(5, 'fast'), after(60, 'slower')], { signal });
+        const [first, second, third] = [...results].map((next) => start(() => next));
+        getRunningLoop().callLater(10, () => controller.abort('enough'));
+        assert.equal(yield* first!, 'fast');
+        assert.equal(yield* errorOf(second!), 'enough');
+        assert.equal(yield* errorOf(third!), 'enough');
+        assert.equal(getRunningLoop().time(), 10);
+        assert.equal(getEventListeners(signal, 'abort').length, 0);
+        assert.equal(yield* slow, 'slow');
+      }));
+  }
+
+  it('hands out what has come before its signal was aborted', () =>
+    withVirtualTime(function* () {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const results = asCompleted([after(1, 'a'), after(2, 'b'), after(50, 'c')], { signal });
+      yield* sleep(5);
+      controller.abort('enough');
+      const seen: unknown[] = [];
+      for (const next of results) seen.push((yield* errorOf(next)) ?? 'a result');
+      assert.deepEqual(seen, ['a result', 'a result', 'enough']);
+    }));
+
+  it('throws the reason of a signal that was aborted before, and from for await, too', () =>
+    withVirtualTime(async () => {
+      const signal = AbortSignal.abort(new RangeError('before'));
+      const task = createTask(after(5, 'a'));
+      await assert.rejects(
+        async () => {
+          for await (const _ of asCompleted([task], { signal, timeout: 1 }))
+            assert.fail('a result');
+        },
+        { message: 'before' },
+      );
+      assert.equal(getRunningLoop().statistics().timers, 0);
+      assert.equal(getEventListeners(signal, 'abort').length, 0);
+      assert.equal(await task, 'a');
+    }));
+
+  it('listens to its signal no longer than it must', () =>
+    withVirtualTime(function* () {
+      const { signal } = new AbortController();
+      for (const next of asCompleted([after(1, 'a'), after(2, 'b')], { signal })) yield* next;
+      assert.equal(getEventListeners(signal, 'abort').length, 0);
+      const late = asCompleted([after(10, 'late')], { signal, timeout: 5 });
+      assert.ok((yield* errorOf(late.next()!)) instanceof TimeoutError);
+      assert.equal(getEventListeners(signal, 'abort').length, 0);
+      assert.deepEqual([...asCompleted([], { signal })], []);
+      assert.equal(getEventListeners(signal, 'abort').length, 0);
+      yield* sleep(10);
+    }));
+
+  it('refuses a signal that is none, and starts nothing', () => {
+    const never = (): never => assert.fail('it should not start');
+    assert.throws(() => asCompleted([never], { signal: 5 as never }), {
+      name: 'TypeError',
+      message: 'asCompleted: signal must be an AbortSignal, got 5',
+    });
   });
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import {
   type CancelledError,
   createTask,
@@ -10,6 +11,8 @@ import {
   run,
   sleep,
 } from 'ringloop';
+import { BOTH_KINDS, errorOf } from '../support/both-kinds.js';
+import { Random } from '../support/random.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 function* after<T>(ms: number, value: T): Generator<unknown, T, any> {
@@ -239,4 +242,176 @@ describe('gather', () => {
       const [inner, other] = yield* gather(gather(after(1, 'a'), after(2, 'b')), after(3, 'c'));
       assert.deepEqual([inner, other], [['a', 'b'], 'c']);
     }));
+});
+
+for (const [kind, start] of BOTH_KINDS) {
+  describe(`gather with a signal in ${kind}`, () => {
+    /** Cleans up when it is cancelled, and notes why. */
+    function* cleanUp(seen: unknown[], ms: number): Generator<unknown, void, any> {
+      try {
+        yield* sleep(1000);
+      } catch (error) {
+        yield* sleep(ms);
+        seen.push((error as CancelledError).reason, getRunningLoop().time());
+        throw error;
+      }
+    }
+
+    it('cancels every child when it is aborted, and throws its reason', () =>
+      withVirtualTime(function* () {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const seen: unknown[] = [];
+        const reason = new RangeError('enough');
+        const main = start(() => gather([cleanUp(seen, 5), cleanUp(seen, 10)], { signal }));
+        yield* sleep(1);
+        assert.equal(getEventListeners(signal, 'abort').length, 1);
+        controller.abort(reason);
+        assert.equal(yield* errorOf(main), reason);
+        assert.deepEqual(seen, [reason, 6]);
+        assert.equal(main.cancelled(), false);
+        assert.equal(getEventListeners(signal, 'abort').length, 0);
+        yield* sleep(10);
+        assert.deepEqual(seen, [reason, 6, reason, 11]);
+      }));
+
+    it('waits for every child with returnExceptions, and throws the reason too', () =>
+      withVirtualTime(function* () {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const seen: unknown[] = [];
+        const options = { returnExceptions: true, signal } as const;
+        const main = start(() => gather([cleanUp(seen, 10), cleanUp(seen, 5)], options));
+        yield* sleep(1);
+        controller.abort('enough');
+        assert.equal(yield* errorOf(main), 'enough');
+        assert.deepEqual(seen, ['enough', 6, 'enough', 11]);
+      }));
+
+    it('starts no coroutine if it was aborted before', () =>
+      withVirtualTime(function* () {
+        const never = (): never => assert.fail('it should not start');
+        const future = new Future<void>();
+        const signal = AbortSignal.abort('before');
+        assert.equal(yield* errorOf(start(() => gather([never, future], { signal }))), 'before');
+        assert.equal(future.cancelled(), true);
+        assert.equal(yield* errorOf(start(() => gather([], { signal }))), 'before');
+        const done = new Future<number>();
+        done.setResult(1);
+        assert.equal(yield* errorOf(start(() => gather([done], { signal }))), 'before');
+        assert.equal(getEventListeners(signal, 'abort').length, 0);
+      }));
+
+    it('lets a cancellation come first, whichever came first', () =>
+      withVirtualTime(function* () {
+        for (const abortFirst of [true, false]) {
+          for (const returnExceptions of [true, false]) {
+            const controller = new AbortController();
+            const { signal } = controller;
+            const main = start(() => gather([after(100, 'a')], { signal, returnExceptions }));
+            yield* sleep(1);
+            if (abortFirst) controller.abort('aborted');
+            main.cancel('cancelled');
+            if (!abortFirst) controller.abort('aborted');
+            const error = yield* errorOf(main);
+            assert.ok(isCancelledError(error), `${abortFirst}, ${returnExceptions}: ${error}`);
+            assert.equal(main.cancelled(), true);
+            assert.equal(getEventListeners(signal, 'abort').length, 0);
+          }
+        }
+      }));
+
+    it('keeps its results when they are there, though it is told of them later', () =>
+      withVirtualTime(function* () {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const future = new Future<string>();
+        const main = start(() => gather([future], { signal }));
+        yield* sleep(1);
+        future.setResult('there');
+        controller.abort('too late');
+        assert.deepEqual(yield* main, ['there']);
+        assert.equal(getEventListeners(signal, 'abort').length, 0);
+      }));
+  });
+}
+
+describe('gather with a signal', () => {
+  it('throws the error of a child that fails while it is cancelled', () =>
+    withVirtualTime(function* () {
+      const controller = new AbortController();
+      const { signal } = controller;
+      getRunningLoop().callLater(1, () => controller.abort('enough'));
+      const broken = function* (): Generator<unknown, void, any> {
+        try {
+          yield* sleep(100);
+        } catch {
+          throw new RangeError('while cleaning up');
+        }
+      };
+      const error = yield* errorOf(gather([broken()], { signal }));
+      assert.equal(error.message, 'while cleaning up');
+    }));
+
+  it('throws the reason though all its children refuse to be cancelled', () =>
+    withVirtualTime(function* () {
+      const controller = new AbortController();
+      const { signal } = controller;
+      getRunningLoop().callLater(1, () => controller.abort('enough'));
+      const stubborn = function* (): Generator<unknown, string, any> {
+        try {
+          yield* sleep(100);
+        } catch {}
+        return 'refused';
+      };
+      assert.equal(yield* errorOf(gather([stubborn(), stubborn()], { signal })), 'enough');
+    }));
+
+  it('throws a CancelledError of a child that somebody else has cancelled', () =>
+    withVirtualTime(function* () {
+      const { signal } = new AbortController();
+      const child = createTask(after(100, 'never'));
+      getRunningLoop().callLater(1, () => child.cancel('this one'));
+      const error = yield* errorOf(gather([child], { signal }));
+      assert.ok(isCancelledError(error));
+      assert.equal(error.reason, 'this one');
+      assert.equal(getEventListeners(signal, 'abort').length, 0);
+    }));
+
+  it('refuses a signal that is none, and starts nothing', () => {
+    const never = (): never => assert.fail('it should not start');
+    for (const wrong of [5, null, {}, new AbortController()]) {
+      assert.throws(() => gather([never], { signal: wrong as never }), {
+        name: 'TypeError',
+        message: /^gather: signal must be an AbortSignal, got /,
+      });
+    }
+  });
+
+  it('has the results, the reason or the first error, whenever it is aborted', async () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      const random = new Random(seed);
+      await withVirtualTime(function* () {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const times = Array.from({ length: random.between(1, 4) }, () => random.below(6));
+        const fails = random.chance(0.3);
+        const children = times.map((ms, i) =>
+          createTask(fails && i === 0 ? failAfter(ms, 'broken') : after(ms, i)),
+        );
+        const returnExceptions = random.chance(0.5);
+        const gathering = gather(children, { returnExceptions, signal });
+        if (random.chance(0.5)) yield* sleep(random.below(7));
+        else for (let i = random.below(6); i > 0; i--) yield;
+        const pending = !gathering.done() && children.some((child) => !child.done());
+        controller.abort('enough');
+        const error = yield* errorOf(gathering);
+        const ok = pending ? error === 'enough' || error?.message === 'broken' : error !== 'enough';
+        assert.ok(ok, `seed ${seed}: ${error}`);
+        assert.equal(getEventListeners(signal, 'abort').length, 0);
+        yield* sleep(10);
+        assert.ok(children.every((child) => child.done()));
+      });
+    }
+  });
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import {
   createTask,
   type ExceptionContext,
@@ -9,6 +10,7 @@ import {
   sleep,
   waitFor,
 } from 'ringloop';
+import { BOTH_KINDS, errorOf } from '../support/both-kinds.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 function* after<T>(ms: number, value: T): Generator<unknown, T, any> {
@@ -139,5 +141,79 @@ describe('shield', () => {
     for (const wrong of [5, null, undefined, 'text', {}]) {
       assert.throws(() => shield(wrong as never), TypeError);
     }
+  });
+
+  for (const [kind, start] of BOTH_KINDS) {
+    it(`throws the reason of its signal in ${kind}, and what is inside runs on`, () =>
+      withVirtualTime(function* () {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const inner = createTask(after(10, 'saved'));
+        const waiting = start(() => shield(inner, { signal }));
+        yield* sleep(1);
+        controller.abort('enough');
+        assert.equal(yield* errorOf(waiting), 'enough');
+        assert.equal(inner.done(), false);
+        assert.equal(yield* inner, 'saved');
+        assert.equal(getEventListeners(signal, 'abort').length, 0);
+      }));
+
+    it(`reports nothing if it is aborted when what is inside has just ended, in ${kind}`, () =>
+      withVirtualTime(function* () {
+        for (const fails of [false, true]) {
+          const controller = new AbortController();
+          const { signal } = controller;
+          const inner = new Future<string>();
+          const waiting = start(() => shield(inner, { signal }));
+          yield* sleep(1);
+          if (fails) inner.setException(new RangeError('inside'));
+          else inner.setResult('saved');
+          controller.abort('enough');
+          assert.equal(yield* errorOf(waiting), 'enough');
+          assert.equal((yield* errorOf(inner))?.message, fails ? 'inside' : undefined);
+        }
+      }));
+  }
+
+  it('reports an error from inside that comes after its signal', () =>
+    withVirtualTime(function* () {
+      const reports: ExceptionContext[] = [];
+      const loop = getRunningLoop();
+      const before = loop.getExceptionHandler();
+      loop.setExceptionHandler((report) => void reports.push(report));
+      const controller = new AbortController();
+      const broken = function* (): Generator<unknown, never, any> {
+        yield* sleep(5);
+        throw new RangeError('inside');
+      };
+      const waiting = createTask(() => shield(broken(), { signal: controller.signal }));
+      yield* sleep(1);
+      controller.abort('enough');
+      assert.equal(yield* errorOf(waiting), 'enough');
+      yield* sleep(10);
+      loop.setExceptionHandler(before);
+      assert.deepEqual(
+        reports.map(({ message }) => message),
+        ['RangeError exception in shielded future'],
+      );
+    }));
+
+  it('throws the reason of a signal that was aborted before, also if it is done inside', () =>
+    withVirtualTime(function* () {
+      const signal = AbortSignal.abort('before');
+      const done = new Future<number>();
+      done.setResult(1);
+      assert.equal(yield* errorOf(shield(done, { signal })), 'before');
+      const inner = createTask(after(1, 'saved'));
+      assert.equal(yield* errorOf(shield(inner, { signal })), 'before');
+      assert.equal(yield* inner, 'saved');
+    }));
+
+  it('refuses a signal that is none, and starts nothing', () => {
+    const never = (): never => assert.fail('it should not start');
+    assert.throws(() => shield(never, { signal: 5 as never }), {
+      name: 'TypeError',
+      message: 'shield: signal must be an AbortSignal, got 5',
+    });
   });
 });

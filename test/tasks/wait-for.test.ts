@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import {
   type CancelledError,
   createTask,
@@ -10,6 +11,7 @@ import {
   TimeoutError,
   waitFor,
 } from 'ringloop';
+import { BOTH_KINDS, errorOf } from '../support/both-kinds.js';
 import { turnOfNode } from '../support/capture.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
@@ -192,5 +194,81 @@ describe('waitFor', () => {
     for (const limit of [NaN, '5', undefined, {}]) {
       assert.throws(() => waitFor(sleep(1), limit as never), TypeError);
     }
+  });
+
+  for (const [kind, start] of BOTH_KINDS) {
+    it(`cancels what it waits for when its signal is aborted, and throws the reason, in ${kind}`, () =>
+      withVirtualTime(function* () {
+        for (const limitMs of [null, 1000]) {
+          const controller = new AbortController();
+          const { signal } = controller;
+          const seen: unknown[] = [];
+          const slow = function* (): Generator<unknown, void, any> {
+            try {
+              yield* sleep(100);
+            } catch (error) {
+              seen.push((error as CancelledError).reason);
+              throw error;
+            }
+          };
+          const waiting = start(() => waitFor(slow(), limitMs, { signal }));
+          const task = createTask(after(100, 'task'));
+          const other = start(() => waitFor(task, limitMs, { signal }));
+          yield* sleep(1);
+          controller.abort('enough');
+          assert.equal(yield* errorOf(waiting), 'enough');
+          assert.equal(yield* errorOf(other), 'enough');
+          assert.deepEqual(seen, ['enough']);
+          assert.equal(task.cancelled(), true);
+          assert.equal(getEventListeners(signal, 'abort').length, 0);
+          assert.equal(getRunningLoop().statistics().timers, 0);
+        }
+      }));
+
+    it(`lets a cancellation, and a limit that was reached, come before its signal in ${kind}`, () =>
+      withVirtualTime(function* () {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const waiting = start(() => waitFor(after(100, 'slow'), 1000, { signal }));
+        yield* sleep(1);
+        controller.abort('aborted');
+        waiting.cancel('cancelled');
+        assert.equal((yield* errorOf(waiting)).reason, 'cancelled');
+        const late = new AbortController();
+        const slow = function* (): Generator<unknown, void, any> {
+          try {
+            yield* sleep(100);
+          } finally {
+            late.abort('too late');
+          }
+        };
+        const limited = start(() => waitFor(slow(), 5, { signal: late.signal }));
+        assert.ok((yield* errorOf(limited)) instanceof TimeoutError);
+      }));
+  }
+
+  it('starts nothing if its signal was aborted before', () =>
+    withVirtualTime(function* () {
+      const never = (): never => assert.fail('it should not start');
+      const signal = AbortSignal.abort('before');
+      for (const limitMs of [null, 0, 5]) {
+        assert.equal(yield* errorOf(waitFor(never, limitMs, { signal })), 'before');
+      }
+    }));
+
+  it('keeps its result when the signal is aborted afterwards', () =>
+    withVirtualTime(function* () {
+      const controller = new AbortController();
+      const { signal } = controller;
+      assert.equal(yield* waitFor(after(1, 'in time'), 10, { signal }), 'in time');
+      controller.abort();
+      yield* sleep(1);
+    }));
+
+  it('refuses a signal that is none', () => {
+    assert.throws(() => waitFor(sleep(1), 5, { signal: 5 as never }), {
+      name: 'TypeError',
+      message: 'waitFor: signal must be an AbortSignal, got 5',
+    });
   });
 });
