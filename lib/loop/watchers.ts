@@ -70,7 +70,6 @@ export function checkFd(name: string, fd: unknown): number {
   if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) {
     throw new TypeError(`${name}: fd must be a non-negative integer, got ${show(fd)}`);
   }
-  if (fd > FD_MAX) throw new TypeError(`${name}: ${fd} is too large for a file descriptor`);
   return fd;
 }
 
@@ -98,6 +97,7 @@ export class Watchers {
     context: Context | null,
   ): WatchHandle {
     this.checkFree(name, checkFd(name, fd));
+    if (fd > FD_MAX) throw new TypeError(`${name}: ${fd} is too large for a file descriptor`);
     const handle = new WatchHandle(callback, args, context, this, fd, direction);
     this.watch(fd, direction, handle);
     return handle;

@@ -49,7 +49,12 @@ export function checkFamily(name: string, family: unknown): AddressFamily {
 /** As `node:dns` says it. */
 function notFound(hostname: string): Error {
   const error = new Error(`getaddrinfo ENOTFOUND ${hostname}`);
-  return Object.assign(error, { errno: -3008, code: 'ENOTFOUND', syscall: 'getaddrinfo', hostname });
+  return Object.assign(error, {
+    errno: -3008,
+    code: 'ENOTFOUND',
+    syscall: 'getaddrinfo',
+    hostname,
+  });
 }
 
 /** All addresses of a host, one at least, in the resolver's order. */

@@ -137,10 +137,7 @@ export function openUnixConnection(path: string, options: StreamOptions = {}): C
 }
 
 /** What makes the connections of a server with streams. */
-function* serverOf(
-  handler: Handler,
-  making: Coroutine<Server>,
-): Generator<unknown, Server, any> {
+function* serverOf(handler: Handler, making: Coroutine<Server>): Generator<unknown, Server, any> {
   handler.begin();
   handler.server = yield* making;
   return handler.server;

@@ -90,7 +90,6 @@ for (const [kind, echo, fail] of HANDLERS) {
               yield* writer.waitClosed();
             }),
           );
-          yield* untilTrue(() => server.statistics().tasks > 0);
           yield* gather(...clients);
           yield* untilTrue(() => server.statistics().connections === 0);
           assert.equal(server.statistics().tasks, 0);
