@@ -42,7 +42,7 @@ function checkCount(name: string, value: unknown): void {
  * @param file - a file descriptor, or what `fs.promises.open` returns; it stays open
  * @param options - see `SendfileOptions`
  * @returns when awaited, how many bytes were sent
- * @throws TypeError if an argument is wrong; when awaited: RuntimeError if the connection is closing
+ * @throws TypeError if an argument is wrong; when awaited: RuntimeError if the connection closes
  *   or a file is being sent already, the system's error, CancelledError (some bytes have been sent
  *   then)
  *

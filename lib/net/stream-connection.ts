@@ -92,7 +92,7 @@ export class StreamConnection extends Protocol {
     return this.handler !== null;
   }
 
-  // ---- Listener: the task that serves it ---------------------------------------------------------
+  // ---- Listener: the task that serves it --------------------------------------------------------
 
   settled(task: Task<unknown>): void {
     const { loop, transport } = this;
