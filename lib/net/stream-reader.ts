@@ -377,8 +377,10 @@ export class StreamReader implements AsyncIterable<Buffer> {
     } catch (error) {
       if (error instanceof IncompleteReadError) return error.partial;
       if (!(error instanceof LimitOverrunError)) throw error;
-      const found = this.memory[this.start + error.consumed] === NEWLINE[0];
-      if (found) this.take(error.consumed + 1);
+      // What stands behind the end is left from before.
+      const { consumed } = error;
+      const found = consumed < this.size && this.memory[this.start + consumed] === NEWLINE[0];
+      if (found) this.take(consumed + 1);
       else this.takeAll();
       throw new RangeError(error.message);
     }

@@ -364,6 +364,22 @@ describe('StreamReader.readLine()', () => {
       assert.equal(endless.statistics().size, 0);
     }));
 
+  it('drops no more than there is, though a newline may be left in its memory', () =>
+    withVirtualTime(function* () {
+      // The memory that is allocated next is one that was given back, and full of newlines.
+      const reader = new StreamReader(6);
+      reader.feedData(Buffer.from('ab'));
+      reader.feedData(Buffer.from('cd'));
+      // @ts-expect-error the memory is nobody's business
+      const memory: Buffer = reader.memory;
+      memory.fill('\n', 4);
+      reader.feedData(Buffer.from('efgh'));
+      assert.equal((yield* errorOf(reader.readLine())).name, 'RangeError');
+      assert.equal(reader.statistics().size, 0);
+      reader.feedData(Buffer.from('next\n'));
+      assert.equal(yield* textOf(reader.readLine()), 'next\n');
+    }));
+
   it('is what `for await` does', async () => {
     await withVirtualTime(async () => {
       const reader = readerOf('one\ntwo\n\nthree');
