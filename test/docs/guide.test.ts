@@ -29,13 +29,11 @@ describe('docs/guide', function () {
   const snippets = pages.map((page) => [page, snippetsOf(page)] as const);
   let endings: Map<Snippet, Promise<Ended>>;
 
-  before(() => {
+  before(async () => {
     endings = runAll(snippets.flatMap(([, ofPage]) => ofPage));
     // Each is looked at by a test of its own, later.
-    for (const ended of endings.values()) ended.catch(() => {});
+    await Promise.allSettled(endings.values());
   });
-
-  after(() => Promise.allSettled(endings.values()));
 
   it('has every public word on some page', () => {
     const text = pages.map((page) => page.text).join('\n');
