@@ -74,6 +74,14 @@ const REMOTE_ROOM = 64;
 const VERDICT_IDLE = layout.verdictIdle;
 const VERDICT_BUSY = layout.verdictBusy;
 const VERDICT_DRAIN = layout.verdictDrain;
+/** Constants: V8 keeps objects that C++ has made as hash tables, which are slow to look into. */
+const READY_HEAD = layout.readyHead;
+const READY_TAIL = layout.readyTail;
+const TAG_BITS = layout.readyTagBits;
+const TAG_MASK = (1 << TAG_BITS) - 1;
+const TAG_TIMER = layout.tagTimer;
+const TAG_REMOTE = layout.tagRemote;
+const TAG_READABLE = layout.tagReadable;
 /** Not a verdict of dispatch: the iteration is complete. */
 const COMPLETE = -1;
 
@@ -340,12 +348,12 @@ export abstract class Dispatcher {
   private turn(nowNs: number): void {
     const { ready, words } = this;
     ready.reserve(this.timers.armed + 2 * this.watchers.size + REMOTE_ROOM);
-    words[layout.readyHead] = ready.head;
-    words[layout.readyTail] = ready.tail;
+    words[READY_HEAD] = ready.head;
+    words[READY_TAIL] = ready.tail;
     this.timers.earliest = Infinity;
     this.core.turn(nowNs);
     this.sinceTurn = 0;
-    this.adopt(words[layout.readyTail]! | 0);
+    this.adopt(words[READY_TAIL]! | 0);
   }
 
   /** Looks up what C++ appended, before any callback can change what its records mean. */
@@ -355,18 +363,18 @@ export abstract class Dispatcher {
       const index = ready.tail & ready.mask;
       const word = ready.words[index]!;
       ready.tail = (ready.tail + 1) | 0;
-      const payload = word >>> layout.readyTagBits;
-      const tag = word & ((1 << layout.readyTagBits) - 1);
-      if (tag === layout.tagTimer) {
+      const payload = word >>> TAG_BITS;
+      const tag = word & TAG_MASK;
+      if (tag === TAG_TIMER) {
         const entry = this.timers.adopt(payload);
         ready.words[index] = entry.kind;
         ready.items[index] = entry;
         continue;
       }
       const entry =
-        tag === layout.tagRemote
+        tag === TAG_REMOTE
           ? this.remotes.called(payload)
-          : this.watchers.ready(payload, tag === layout.tagReadable ? 'reader' : 'writer');
+          : this.watchers.ready(payload, tag === TAG_READABLE ? 'reader' : 'writer');
       ready.words[index] = entry === null ? KIND_NOTHING : entry.kind;
       ready.items[index] = entry;
     }

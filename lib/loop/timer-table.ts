@@ -30,7 +30,8 @@ export interface TimerEntry {
 const NS_PER_MS = 1e6;
 const WORDS_PER_RECORD = layout.submissionBytes / 4;
 const DOUBLES_PER_RECORD = layout.submissionBytes / 8;
-const { submissionCapacity, submissionCount, submissionDeadline, submissionSlot } = layout;
+const { referenceCount, submissionCapacity, submissionCount } = layout;
+const { submissionDeadline, submissionSlot } = layout;
 
 export class TimerTable {
   /** How many are armed. */
@@ -59,7 +60,7 @@ export class TimerTable {
     entry.slot = slot;
     this.entries[slot] = entry;
     this.armed++;
-    this.header[layout.referenceCount]!++;
+    this.header[referenceCount]!++;
     if (!referenced) this.setReferenced(entry, false);
     if (deadlineMs < this.earliest) this.earliest = deadlineMs;
     this.submit(slot, deadlineMs * NS_PER_MS);
@@ -84,7 +85,7 @@ export class TimerTable {
     if (slot < 0 || this.unreferenced.has(slot) === !referenced) return;
     if (referenced) this.unreferenced.delete(slot);
     else this.unreferenced.add(slot);
-    this.header[layout.referenceCount]! += referenced ? 1 : -1;
+    this.header[referenceCount]! += referenced ? 1 : -1;
   }
 
   private release(entry: TimerEntry): void {
@@ -94,7 +95,7 @@ export class TimerTable {
     this.free.push(slot);
     entry.slot = -1;
     this.armed--;
-    this.header[layout.referenceCount]!--;
+    this.header[referenceCount]!--;
   }
 
   private submit(slot: number, deadlineNs: number): void {

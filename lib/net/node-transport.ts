@@ -332,7 +332,7 @@ export class NodeTransport extends BaseTransport<StreamProtocol> implements Tran
     const count = Math.min(buffer.length, data.length);
     buffer.set(count === data.length ? data : data.subarray(0, count));
     if (count < data.length) this.putBack(data.subarray(count));
-    receivingInto(buffer.buffer);
+    receivingInto(buffer);
     try {
       protocol.bufferUpdated(count, buffer.subarray(0, count));
     } catch (error) {

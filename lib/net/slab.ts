@@ -62,16 +62,16 @@ export function isReceivedView(data: unknown): data is Buffer {
 }
 
 /** The memory that a protocol is receiving into right now: what waits there is overwritten soon. */
-let inUse: ArrayBufferLike | null = null;
+let inUse: Uint8Array | null = null;
 
-/** @param memory - of the buffer that `bufferUpdated` speaks of; null: it has returned */
-export function receivingInto(memory: ArrayBufferLike | null): void {
-  inUse = memory;
+/** @param buffer - what `bufferUpdated` speaks of; null: it has returned */
+export function receivingInto(buffer: Uint8Array | null): void {
+  inUse = buffer;
 }
 
 /** The bytes as they are, or a copy if somebody is about to receive over them. */
 export function kept(bytes: Uint8Array): Uint8Array {
-  return bytes.buffer === inUse ? Buffer.from(bytes) : bytes;
+  return inUse !== null && bytes.buffer === inUse.buffer ? Buffer.from(bytes) : bytes;
 }
 
 /** A copy of a part of the slab. */

@@ -55,6 +55,8 @@ import {
 } from './transport.js';
 import { WriteQueue } from './write-queue.js';
 
+/** V8 keeps objects that C++ has made as hash tables, which are slow to look into. */
+const { read, readInto, send, sendBytes } = sockets;
 const SEND_AT = netLayout.receiveBytes;
 const AGAIN = -netLayout.EAGAIN;
 /** Bytes of a file in one call: so long the loop stands still. */
@@ -251,7 +253,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
       this.readLarge();
       return;
     }
-    const count = sockets.read(this.fd);
+    const count = read(this.fd);
     if (count <= 0) {
       this.readNothing(count);
       return;
@@ -264,7 +266,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   private readLarge(): void {
     spare ??= Buffer.allocUnsafeSlow(LARGE_BUFFER);
     const target = spare;
-    const count = sockets.readInto(this.fd, target, 0);
+    const count = readInto(this.fd, target, 0);
     if (count <= 0) {
       this.readNothing(count);
     } else if (count >= LARGE_READ) {
@@ -294,12 +296,12 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
       return;
     }
     const ours = buffer === received;
-    const count = ours ? sockets.read(this.fd) : sockets.readInto(this.fd, buffer, 0);
+    const count = ours ? read(this.fd) : readInto(this.fd, buffer, 0);
     if (count <= 0) {
       this.readNothing(count);
       return;
     }
-    receivingInto(buffer.buffer);
+    receivingInto(buffer);
     try {
       protocol.bufferUpdated(count, ours ? receivedView(count) : buffer.subarray(0, count));
     } catch (error) {
@@ -332,14 +334,14 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   /** Bytes that stand in the slab: what has to wait is copied. */
   private sendSlab(offset: number, count: number): void {
     if (count === 0) return;
-    const sent = sockets.send(this.fd, offset, count);
+    const sent = send(this.fd, offset, count);
     if (sent === count) return;
     if (sent < 0 && sent !== AGAIN) this.fail('write error', this.errorOf(sent, 'write'));
     else this.enqueue(slabCopy(offset + Math.max(sent, 0), offset + count));
   }
 
   private sendInPlace(bytes: Uint8Array): void {
-    const sent = sockets.sendBytes(this.fd, bytes, 0);
+    const sent = sendBytes(this.fd, bytes, 0);
     if (sent === bytes.length) return;
     if (sent < 0 && sent !== AGAIN) this.fail('write error', this.errorOf(sent, 'write'));
     else this.enqueue(kept(bytes.subarray(Math.max(sent, 0))));
