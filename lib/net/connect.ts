@@ -8,6 +8,8 @@
  * closed. With one address there is no race and no task.
  * Invariants. Whatever happens, at most one socket is left open: the one that is returned.
  */
+import { KIND_STEP } from '../loop/ready-queue.js';
+import type { WatchEntry, WatchOwner } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
 import type { Task } from '../tasks/task.js';
@@ -15,7 +17,7 @@ import { wait } from '../tasks/wait.js';
 import { openWith } from './listen.js';
 import type { Endpoint } from './resolve.js';
 import { netLayout, sockets } from './slab.js';
-import { checked, isSystemError, type SystemError, systemError } from './system-error.js';
+import { isSystemError, type SystemError, systemError } from './system-error.js';
 import type { UnixPath } from './unix-path.js';
 
 /** Milliseconds until the next address is tried, too: what RFC 8305 recommends. */
@@ -24,26 +26,50 @@ export const HAPPY_EYEBALLS_DELAY_MS = 250;
 /** What a socket gets before it connects. */
 export type Prepare = (fd: number, family: 4 | 6) => void;
 
-/** Waits for a socket whose connect() is under way. */
-function* waitConnected(
-  loop: EventLoop,
-  fd: number,
-  where: { address: string; port?: number },
-): Generator<unknown, void, any> {
-  const connected = new Future<void>(loop);
-  loop.addWriter(fd, () => {
-    loop.removeWriter(fd);
-    const result = sockets.socketError(fd);
-    if (connected.done()) return;
-    if (result < 0) connected.setException(systemError(result, 'connect', where));
-    else connected.setResult();
-  });
-  try {
-    yield* connected;
-  } finally {
-    loop.removeWriter(fd);
+/** A socket whose connect() is under way. It belongs to this, until it is released. */
+class Connecting implements WatchEntry, WatchOwner {
+  declare readonly kind: number;
+  referenced = true;
+  readonly connected: Future<void>;
+
+  constructor(
+    private readonly loop: EventLoop,
+    private fd: number,
+    private readonly where: { address: string; port?: number },
+  ) {
+    this.connected = new Future<void>(loop);
+    loop.watchers.own(fd, this);
+    loop.watchers.watch(fd, 'writer', this);
+  }
+
+  /** The fd is writable: it is decided. */
+  step(): void {
+    const result = sockets.socketError(this.fd);
+    this.loop.watchers.unwatch(this.fd, 'writer', this);
+    if (this.connected.done()) return;
+    if (result < 0) this.connected.setException(systemError(result, 'connect', this.where));
+    else this.connected.setResult();
+  }
+
+  /** The fd, for whoever wants it or closes it; -1: it is closed. */
+  release(): number {
+    const { fd, loop } = this;
+    if (fd < 0) return fd;
+    loop.watchers.unwatch(fd, 'writer', this);
+    loop.watchers.disown(fd, this);
+    return fd;
+  }
+
+  loopClosed(): void {
+    sockets.close(this.fd);
+    this.fd = -1;
+  }
+
+  toString(): string {
+    return '<connecting socket>';
   }
 }
+Object.defineProperty(Connecting.prototype, 'kind', { value: KIND_STEP });
 
 function* finishConnect(
   loop: EventLoop,
@@ -51,14 +77,19 @@ function* finishConnect(
   result: number,
   where: { address: string; port?: number },
 ): Generator<unknown, number, any> {
-  try {
-    if (result === -netLayout.EINPROGRESS) yield* waitConnected(loop, fd, where);
-    else checked(result, 'connect', where);
-  } catch (error) {
+  if (result === 0) return fd;
+  if (result !== -netLayout.EINPROGRESS) {
     sockets.close(fd);
+    throw systemError(result, 'connect', where);
+  }
+  const connecting = new Connecting(loop, fd, where);
+  try {
+    yield* connecting.connected;
+  } catch (error) {
+    if (connecting.release() >= 0) sockets.close(fd);
     throw error;
   }
-  return fd;
+  return connecting.release();
 }
 
 /** A socket that is connected. */

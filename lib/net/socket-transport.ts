@@ -402,8 +402,11 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
 
   private sentEverything(): void {
     this.whenEmpty?.();
-    if ((this.flags & CLOSING) !== 0) this.lose(null);
-    else if ((this.flags & EOF_WRITTEN) !== 0) this.shutDown();
+    if ((this.flags & CLOSING) !== 0) {
+      // As in asyncio, here and now: nothing is left to come first.
+      this.flags |= LOST;
+      this.callConnectionLostHere();
+    } else if ((this.flags & EOF_WRITTEN) !== 0) this.shutDown();
   }
 
   private shutDown(): void {
@@ -535,6 +538,14 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   private callConnectionMade(): void {
     this.flags |= CONNECTED;
     this.protocol.connectionMade(this);
+  }
+
+  private callConnectionLostHere(): void {
+    try {
+      this.callConnectionLost();
+    } catch (error) {
+      this.report('protocol.connectionLost() failed', error);
+    }
   }
 
   private callConnectionLost(): void {

@@ -13,11 +13,18 @@ const SOCKET: Calls = { bytes: sockets.sendBytes, vector: sockets.sendVector };
 /** For pipes. */
 export const PIPE: Calls = { bytes: sockets.writeBytes, vector: sockets.writeVector };
 
+/** What has been sent keeps no memory. */
+const GONE = new Uint8Array(0);
+/** What one call takes. */
+const PARTS_MAX = 1024;
+
 /** Bytes that wait, in order. */
 export class WriteQueue {
   /** Bytes that wait. */
   size = 0;
-  private readonly parts: Uint8Array[] = [];
+  /** Those before `first` are gone. */
+  private parts: Uint8Array[] = [];
+  private first = 0;
   /** Bytes of the first part that are gone. */
   private skip = 0;
 
@@ -33,10 +40,11 @@ export class WriteQueue {
 
   /** As much as the kernel takes at once: how many bytes, or a negative errno. */
   send(fd: number): number {
+    const { parts, first, skip } = this;
     const sent =
-      this.parts.length === 1
-        ? this.calls.bytes(fd, this.parts[0]!, this.skip)
-        : this.calls.vector(fd, this.parts, this.skip);
+      parts.length - first === 1
+        ? this.calls.bytes(fd, parts[first]!, skip)
+        : this.calls.vector(fd, parts.slice(first, first + PARTS_MAX), skip);
     if (sent > 0) this.drop(sent);
     return sent;
   }
@@ -44,12 +52,14 @@ export class WriteQueue {
   private drop(count: number): void {
     this.size -= count;
     let rest = count + this.skip;
-    let gone = 0;
-    while (gone < this.parts.length && rest >= this.parts[gone]!.length) {
-      rest -= this.parts[gone]!.length;
-      gone++;
+    while (this.first < this.parts.length && rest >= this.parts[this.first]!.length) {
+      rest -= this.parts[this.first]!.length;
+      this.parts[this.first++] = GONE;
     }
-    this.parts.splice(0, gone);
     this.skip = rest;
+    // Moved rarely: a million small parts would be moved a million times.
+    if (this.first < PARTS_MAX || this.first * 2 < this.parts.length) return;
+    this.parts = this.parts.slice(this.first);
+    this.first = 0;
   }
 }

@@ -7,6 +7,7 @@ import {
   createConnection,
   createServer,
   createTask,
+  EventLoop,
   isCancelledError,
   openConnection,
   type Protocol,
@@ -16,6 +17,7 @@ import {
   sleep,
   type Task,
   type Transport,
+  until,
 } from 'ringloop';
 import { errorOf } from '../support/both-kinds.js';
 import {
@@ -116,6 +118,26 @@ describe('createConnection()', () => {
         transport.close();
       });
     }));
+
+  (LINUX ? it : it.skip)('gives its socket back when its loop is closed in the middle', () =>
+    onLoop(function* () {
+      yield* withServer(function* (port) {
+        yield* withSilence('127.0.0.77', port, function* () {
+          const before = openSockets();
+          const loop = new EventLoop();
+          const stopped = loop.runForever();
+          loop.createTask(function* () {
+            yield* createConnection(recorder, '127.0.0.77', port);
+          });
+          yield* untilTrue(() => openSockets().length > before.length, 'a socket');
+          loop.stop();
+          yield* until(stopped);
+          loop.close();
+          assert.deepEqual(openSockets(), before);
+        });
+      });
+    }),
+  );
 
   it('looks names up', () =>
     onLoop(function* () {

@@ -758,6 +758,31 @@ describe('the end of a connection', () => {
       });
     }));
 
+  it('comes in the very handle that has sent the last byte, as in asyncio', () =>
+    onLoop(function* () {
+      const events: string[] = [];
+      class Resumed extends Recorder {
+        override resumeWriting(): void {
+          events.push('resumed');
+          getEventLoop().callSoon(() => events.push('next iteration'));
+        }
+        override connectionLost(error: Error | null): void {
+          events.push('lost');
+          super.connectionLost(error);
+        }
+      }
+      const recorder = new Resumed();
+      yield* withRawPeer(recorder, function* (transport, peer) {
+        transport.setWriteBufferLimits({ high: 0 });
+        transport.write(pattern(MUCH));
+        transport.close();
+        yield* drain(peer, MUCH);
+        yield* recorder.untilEvent('lost');
+        yield* someTurns();
+        assert.deepEqual(events, ['resumed', 'lost', 'next iteration']);
+      });
+    }));
+
   it('comes at once with abort(), and what waits is dropped', () =>
     onLoop(function* () {
       const recorder = new Recorder();
