@@ -29,7 +29,7 @@ function suiteUnderAsan() {
   };
   const built = command('npx node-gyp rebuild', { cwd: folder, env: flags });
   const mocha = 'node --expose-gc node_modules/mocha/bin/mocha.js --no-config';
-  const suite = "'.build/test/{conformance,loop,tasks,sync}/**/*.test.js'";
+  const suite = "'.build/test/{conformance,loop,tasks,sync,net}/**/*.test.js'";
   const tested =
     built &&
     command(
@@ -64,6 +64,13 @@ const CHECKS = {
     command(
       `RINGLOOP_HEAVY=1 ${MOCHA} --timeout 1200000 '.build/test/{sync,tasks}/*simulation.test.js'`,
     ),
+  'network, 10,000 connections and a hundred thousand reads': () =>
+    command(
+      `RINGLOOP_HEAVY=1 ${MOCHA} --timeout 1200000 .build/test/faults/network.test.js ` +
+        '.build/test/net/stream-reader.test.js',
+    ),
+  'network, a third of the system calls interrupted': () =>
+    command(`RINGLOOP_FAULTS=7,300,0,0 ${MOCHA} --timeout 120000 '.build/test/net/*.test.js'`),
   conformance: () => command(`npm run -s conformance -- --seeds 1-5000 --profiles ${PROFILES}`),
   'conformance, async functions': () =>
     command(`npm run -s conformance -- --seeds 1-2000 --async --profiles ${PROFILES}`),

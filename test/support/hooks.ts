@@ -1,11 +1,20 @@
-/** After each test everything is back at zero: callbacks, timers, fds, tasks, sockets. */
+/**
+ * After each test everything is back at zero: callbacks, timers, fds, tasks, sockets.
+ *
+ *   RINGLOOP_FAULTS=7,300,0,0    system calls fail on demand in every test: a seed, and how many of
+ *                                a thousand are interrupted, find nothing, and do less than asked
+ */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 
 import { allTasks, getEventLoop } from 'ringloop';
 import { openSockets } from './open-sockets.js';
 
 /** Child processes and workers are gone some turns after the test has heard of their end. */
 const PATIENCE_TURNS = 200;
+
+const FAULTS = process.env['RINGLOOP_FAULTS']?.split(',').map(Number);
+const CORE = join(__dirname, '..', '..', '..', 'dist', 'core', 'native.js');
 
 let socketsBefore: string[] = [];
 
@@ -21,6 +30,7 @@ async function socketsLeftOpen(): Promise<string[]> {
 export const mochaHooks = {
   beforeEach(): void {
     socketsBefore = openSockets();
+    if (FAULTS !== undefined) require(CORE).coreModule.sockets.injectFaults(...FAULTS);
   },
 
   async afterEach(): Promise<void> {
