@@ -86,21 +86,24 @@ describe('sendfile()', () => {
       },
     ));
 
-  it('lets nobody write, or send another file, meanwhile', () =>
-    withFile(
+  it('lets nobody write, or send another file, meanwhile', () => {
+    const refused = new Event();
+    return withFile(
       function* (writer, file) {
         const sending = createTask(sendfile(writer.transport, file));
         yield* someTurns();
         assert.throws(() => writer.write('x'), { message: /sendfile is in progress/ });
         const second = yield* errorOf(sendfile(writer.transport, file));
         assert.ok(second instanceof RuntimeError);
+        refused.set();
         assert.equal(yield* sending, BYTES);
       },
       function* (reader) {
-        yield* someTurns();
+        yield* refused.wait();
         assert.equal((yield* reader.read()).length, BYTES);
       },
-    ));
+    );
+  });
 
   it('can be cancelled in the middle; the connection goes on', () => {
     const cancelled = new Event();
