@@ -17,7 +17,7 @@ class BufferedEcho extends ringloop.BufferedProtocol {
     this.transport = transport;
   }
 
-  bufferUpdated(count, data) {
+  bufferUpdated(_count, data) {
     this.transport.write(data);
   }
 
