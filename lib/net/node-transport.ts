@@ -16,7 +16,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-import { RuntimeError, TimeoutError } from '../errors.js';
+import { RuntimeError, show, TimeoutError } from '../errors.js';
 import { asyncContext } from '../loop/async-context.js';
 import { type Context, captureContext } from '../loop/context.js';
 import type { TimerHandle } from '../loop/handle.js';
@@ -240,16 +240,21 @@ export class NodeTransport extends BaseTransport<StreamProtocol> implements Tran
 
   private beginReading(): void {
     if ((this.flags & LOST) !== 0) return;
-    this.stream.on('data', (data: Buffer | string) => this.noteReceived(data));
+    this.stream.on('data', (data: unknown) => this.noteReceived(data));
     if ((this.flags & PAUSED) !== 0) this.stream.pause();
     if (!this.stream.destroyed) return;
     this.gone = true;
     this.enqueue();
   }
 
-  private noteReceived(data: Buffer | string): void {
+  private noteReceived(data: unknown): void {
     if ((this.flags & CLOSING) !== 0) return;
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+      const wanted = 'the stream must give bytes or text';
+      this.stream.destroy(new TypeError(`fromNodeStream: ${wanted}, got ${show(data)}`));
+      return;
+    }
+    const bytes = data instanceof Buffer ? data : Buffer.from(data as string | Uint8Array);
     this.received.push(bytes);
     this.receivedSize += bytes.length;
     if (this.receivedSize > READ_AHEAD) this.stream.pause();

@@ -25,6 +25,7 @@ import {
   toNodeStream,
   until,
 } from 'ringloop';
+import { errorOf as thrownBy } from '../support/both-kinds.js';
 import { runProgram, turnOfNode, withUnhandledRejections } from '../support/capture.js';
 import {
   LOCALHOST,
@@ -503,6 +504,16 @@ function* withNodeServer(
 }
 
 describe('fromNodeStream', () => {
+  it('of a stream of objects throws, and says what it got', () =>
+    onLoop(function* () {
+      // Its bytes were undefined, and reading waited for ever.
+      const reader = fromNodeStream(Readable.from([{ no: 'bytes' }]));
+      const error = yield* thrownBy(reader.read());
+      assert.equal(error.name, 'TypeError');
+      assert.match(error.message, /must give bytes or text, got an instance of Object/);
+      yield* someTurns();
+    }));
+
   it('reads and writes at once, and half-closes', () =>
     onLoop(function* () {
       yield* withNodeServer(
