@@ -111,8 +111,6 @@ export abstract class Dispatcher {
   private inIteration = false;
   private exitError: { value: unknown } | null = null;
   private sinceTurn = TURN_INTERVAL;
-  /** Whether the last turn found anything ready or due. */
-  private found = false;
   private drainRequested = false;
   private awake = true;
   private running = false;
@@ -333,9 +331,7 @@ export abstract class Dispatcher {
       return true;
     }
     const due = this.timers.earliest <= this.lastTimeMs;
-    // Nothing to do, and nothing found a moment ago: libuv looks when it waits, which is sooner.
-    const worthLooking = this.ready.size === 0 && this.found;
-    if (this.sinceTurn >= TURN_INTERVAL || due || worthLooking) this.turn(NaN);
+    if (this.sinceTurn >= TURN_INTERVAL || due || this.ready.size === 0) this.turn(NaN);
     return this.ready.size > 0 || this.stopping;
   }
 
@@ -357,9 +353,7 @@ export abstract class Dispatcher {
     this.timers.earliest = Infinity;
     this.core.turn(nowNs);
     this.sinceTurn = 0;
-    const tail = words[READY_TAIL]! | 0;
-    this.found = tail !== ready.tail;
-    this.adopt(tail);
+    this.adopt(words[READY_TAIL]! | 0);
   }
 
   /** Looks up what C++ appended, before any callback can change what its records mean. */
