@@ -16,10 +16,8 @@ import { constants } from 'node:os';
 
 import type { FamilyNumber } from '../core/sockets.js';
 import { RuntimeError, show } from '../errors.js';
-import { asyncContext } from '../loop/async-context.js';
 import { type Context, captureContext } from '../loop/context.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
-import { state } from '../loop/state.js';
 import type { WatchEntry } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { type PackedAddress, packAddress, unpackAddress } from './address.js';
@@ -299,13 +297,7 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
 
   /** @internal Runs one of our bodies as a handle would run. */
   notify(body: { run(): void }): void {
-    if (asyncContext.inUse || this.loop.debug || this.context !== null) {
-      this.loop.runBody(this.context, body);
-    } else {
-      state.task = null;
-      state.context = null;
-      body.run();
-    }
+    this.loop.runBody(this.context, body);
   }
 
   /** @internal */

@@ -17,11 +17,9 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import { RuntimeError, show, TimeoutError } from '../errors.js';
-import { asyncContext } from '../loop/async-context.js';
 import { type Context, captureContext } from '../loop/context.js';
 import type { TimerHandle } from '../loop/handle.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
-import { state } from '../loop/state.js';
 import type { WatchOwner } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import type { SocketAddress } from './address.js';
@@ -275,13 +273,7 @@ export class NodeTransport extends BaseTransport<StreamProtocol> implements Tran
 
   /** @internal Something has happened. */
   step(): void {
-    if (asyncContext.inUse || this.loop.debug || this.context !== null) {
-      this.loop.runBody(this.context, this);
-    } else {
-      state.task = null;
-      state.context = null;
-      this.run();
-    }
+    this.loop.runBody(this.context, this);
   }
 
   /** @internal */

@@ -16,10 +16,8 @@
  *     +------------------ abort(), error ---------------------+
  */
 import { RuntimeError, show } from '../errors.js';
-import { asyncContext } from '../loop/async-context.js';
 import { type Context, captureContext } from '../loop/context.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
-import { state } from '../loop/state.js';
 import type { WatchEntry } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
@@ -233,13 +231,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
 
   /** @internal The fd is readable. */
   step(): void {
-    if (asyncContext.inUse || this.loop.debug || this.context !== null) {
-      this.loop.runBody(this.context, this);
-    } else {
-      state.task = null;
-      state.context = null;
-      this.run();
-    }
+    this.loop.runBody(this.context, this);
   }
 
   /** @internal */
@@ -370,14 +362,8 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   /** @internal The fd is writable. */
   writeReady(): void {
     if ((this.flags & LOST) !== 0 || this.queue === null) return;
-    if (asyncContext.inUse || this.loop.debug || this.context !== null) {
-      const body = { run: () => this.sendWaiting(), toString: () => String(this) };
-      this.loop.runBody(this.context, body);
-    } else {
-      state.task = null;
-      state.context = null;
-      this.sendWaiting();
-    }
+    const body = { run: () => this.sendWaiting(), toString: () => String(this) };
+    this.loop.runBody(this.context, body);
   }
 
   private sendWaiting(): void {
