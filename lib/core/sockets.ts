@@ -54,9 +54,10 @@ export type FamilyNumber = 4 | 6 | 1;
 export interface Sockets {
   readonly layout: NetLayout;
   attach(slab: ArrayBuffer): void;
-  /** Into the slab. 0: the end. */
+  /** Into the slab. 0: the end. `read` is for fds that are no sockets, as `write` is. */
+  receive(fd: number): number;
+  receiveInto(fd: number, target: Uint8Array, offset: number): number;
   read(fd: number): number;
-  readInto(fd: number, target: Uint8Array, offset: number): number;
   /** From the slab. */
   send(fd: number, offset: number, length: number): number;
   sendBytes(fd: number, bytes: Uint8Array, offset: number): number;

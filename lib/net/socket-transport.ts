@@ -54,7 +54,7 @@ import {
 import { WriteQueue } from './write-queue.js';
 
 /** V8 keeps objects that C++ has made as hash tables, which are slow to look into. */
-const { read, readInto, send, sendBytes } = sockets;
+const { receive, receiveInto, send, sendBytes } = sockets;
 const SEND_AT = netLayout.receiveBytes;
 const AGAIN = -netLayout.EAGAIN;
 /** Bytes of a file in one call: so long the loop stands still. */
@@ -245,7 +245,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
       this.readLarge();
       return;
     }
-    const count = read(this.fd);
+    const count = receive(this.fd);
     if (count <= 0) {
       this.readNothing(count);
       return;
@@ -258,7 +258,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   private readLarge(): void {
     spare ??= Buffer.allocUnsafeSlow(LARGE_BUFFER);
     const target = spare;
-    const count = readInto(this.fd, target, 0);
+    const count = receiveInto(this.fd, target, 0);
     if (count <= 0) {
       this.readNothing(count);
     } else if (count >= LARGE_READ) {
@@ -288,7 +288,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
       return;
     }
     const ours = buffer === received;
-    const count = ours ? read(this.fd) : readInto(this.fd, buffer, 0);
+    const count = ours ? receive(this.fd) : receiveInto(this.fd, buffer, 0);
     if (count <= 0) {
       this.readNothing(count);
       return;

@@ -220,20 +220,23 @@ class Call {
 
 // ---- streams ------------------------------------------------------------------------------------
 
-napi_value JsRead(napi_env env, napi_callback_info info) {
+// Into the slab: (fd).
+template <IoResult (*kCall)(int, void*, size_t)>
+napi_value JsReadSlab(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
   uint8_t* const slab = call.Slab();
   if (!call.ok()) return call.Return(IoResult{0});
-  return call.Return(Read(fd, slab, kReceiveBytes));
+  return call.Return(kCall(fd, slab, kReceiveBytes));
 }
 
-napi_value JsReadInto(napi_env env, napi_callback_info info) {
+// Into JavaScript's own memory: (fd, bytes, offset).
+napi_value JsReceiveInto(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
   const iovec target = call.Bytes(1, call.Size(2));
   if (!call.ok()) return call.Return(IoResult{0});
-  return call.Return(Read(fd, target.iov_base, target.iov_len));
+  return call.Return(Receive(fd, target.iov_base, target.iov_len));
 }
 
 // From the slab: (fd, offset, length).
@@ -574,8 +577,9 @@ Napi::Object DefineSockets(Napi::Env env) {
   };
   sockets.Set("layout", DescribeNetLayout(env));
   sockets.Set("attach", Napi::Function::New(env, Attach, "attach", memory));
-  add("read", JsRead);
-  add("readInto", JsReadInto);
+  add("receive", JsReadSlab<Receive>);
+  add("receiveInto", JsReceiveInto);
+  add("read", JsReadSlab<Read>);
   add("send", JsWriteSlab<Send>);
   add("sendBytes", JsWriteBytes<Send>);
   add("sendVector", JsWriteVector<SendVector>);

@@ -46,8 +46,9 @@ const RIGHT: Record<Kind, unknown> = {
 
 /** Which arguments each takes. Where there are none that are wrong, none is looked at. */
 const ARGUMENTS: Record<string, Kind[]> = {
+  receive: ['fd'],
+  receiveInto: ['fd', 'bytes', 'size'],
   read: ['fd'],
-  readInto: ['fd', 'bytes', 'size'],
   send: ['fd', 'size', 'size'],
   sendBytes: ['fd', 'bytes', 'size'],
   sendVector: ['fd', 'parts', 'size'],
@@ -254,7 +255,7 @@ describe('the raw socket calls', () => {
 
   it('stay within the bytes, also when those were detached', () => {
     const bytes = new Uint8Array(10);
-    for (const call of [sockets.readInto, sockets.sendBytes, sockets.writeBytes]) {
+    for (const call of [sockets.receiveInto, sockets.sendBytes, sockets.writeBytes]) {
       assert.equal(call(-1, bytes, 10), -9);
       refused(() => call(-1, bytes, 11), 'offset');
       refused(() => call(-1, bytes, 2 ** 32 - 1), 'offset');
@@ -263,8 +264,8 @@ describe('the raw socket calls', () => {
       refused(() => call(-1, [bytes, bytes], 11), 'skip');
     }
     detach(bytes.buffer);
-    refused(() => sockets.readInto(-1, bytes, 1), 'detached');
-    assert.equal(sockets.readInto(-1, bytes, 0), -9);
+    refused(() => sockets.receiveInto(-1, bytes, 1), 'detached');
+    assert.equal(sockets.receiveInto(-1, bytes, 0), -9);
     assert.equal(sockets.sendVector(-1, [bytes], 0), -9);
   });
 

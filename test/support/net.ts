@@ -219,7 +219,7 @@ export class RawSocket {
 
   /** What is there; null: nothing yet; empty: the end. */
   readNow(): Buffer | null {
-    const count = sockets.readInto(this.fd, slab, 0);
+    const count = sockets.receiveInto(this.fd, slab, 0);
     if (count === -sockets.layout.EAGAIN) return null;
     assert.ok(count >= 0, `read: ${count}`);
     return Buffer.from(slab.subarray(0, count));
