@@ -17,7 +17,7 @@ Status HostUv::Open(Napi::Object owner, Napi::Function dispatch) {
   open_handles_ = 3;
   poll_.data = idle_.data = check_.data = this;
   uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
-  RINGLOOP_ASSERT(uv_poll_start(&poll_, UV_READABLE, OnPoll) == 0);
+  StartPoll();
   owner_ = Napi::Persistent(owner);
   dispatch_ = Napi::Persistent(dispatch);
   return Status::Ok();
@@ -67,6 +67,18 @@ void HostUv::StopSoon() {
   uv_check_stop(&check_);
 }
 
+void HostUv::StartPoll() {
+  if (polling_) return;
+  polling_ = true;
+  RINGLOOP_ASSERT(uv_poll_start(&poll_, UV_READABLE, OnPoll) == 0);
+}
+
+void HostUv::StopPoll() {
+  if (!polling_) return;
+  polling_ = false;
+  RINGLOOP_ASSERT(uv_poll_stop(&poll_) == 0);
+}
+
 void HostUv::Enter() {
   if (closing_ || entered_) return;  // entered_: somebody runs libuv from inside a callback of ours
   loop_->header().statistics.wakeups += 1;
@@ -82,6 +94,7 @@ void HostUv::Enter() {
   if (closing_) return;
   if (verdict & kBusy) {
     StartSoon();
+    StopPoll();
   } else {
     SettleDown();
   }
@@ -124,6 +137,7 @@ void HostUv::RenewContext() {
 
 void HostUv::SettleDown() {
   StopSoon();
+  StartPoll();
   // The kernel refuses a timer only for reasons that are bugs of ours.
   RINGLOOP_ASSERT(loop_->ApplySubmissions());
   RINGLOOP_ASSERT(loop_->PrepareToWait().ok());

@@ -5,13 +5,15 @@
 //             own I/O callbacks. Microtasks drain when a callback scope of depth 1 closes.
 // Decision.   dispatch() is entered in two ways: the poll handle fires, or work was queued from
 //             outside a turn, and then idle (does nothing) and check (enters) are active. What
-//             dispatch() returns says how to go on.
+//             dispatch() returns says how to go on. While it is busy the poll handle is stopped:
+//             the kernel would tell libuv's epoll of every packet that reaches ours, 2 to 4 % of an
+//             echo server's time, and the next entry looks anyway.
 // Cost.       One napi_make_callback per entry, some 130 ns.
 // Invariants. I1  dispatch() is never entered from inside JavaScript, nor from inside itself.
 //             I2  After Close() no handle fires and no JavaScript is called.
 //
 //   uv_poll ----+                         +-- kDrain: close the scope (microtasks), enter again
-//               +--> Enter --> dispatch --+-- kBusy:  idle + check, so libuv serves the app first
+//               +--> Enter --> dispatch --+-- kBusy:  idle + check, no poll: libuv serves the app
 //   uv_check ---+                         +-- kIdle:  arm the timerfd and let libuv wait
 #pragma once
 
@@ -52,6 +54,8 @@ class HostUv {
   void RenewContext();
   void StartSoon();
   void StopSoon();
+  void StartPoll();
+  void StopPoll();
   void SettleDown();
 
   Napi::Env env_;
@@ -67,6 +71,7 @@ class HostUv {
   bool entered_ = false;
   bool woken_ = false;
   bool soon_ = false;
+  bool polling_ = false;
   bool closing_ = false;
 };
 
