@@ -135,14 +135,6 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
     loop.watchers.own(this.fd, this);
   }
 
-  /** @internal As asyncio: three handles, and so all in this order in the next iteration. */
-  start(connected: () => void): this {
-    this.loop.callSoon(() => this.callConnectionMade());
-    this.loop.callSoon(() => this.watchReader());
-    this.loop.callSoon(connected);
-    return this;
-  }
-
   override setProtocol(protocol: DatagramProtocol): void {
     checkDatagramProtocol('setProtocol', protocol);
     super.setProtocol(protocol);
@@ -180,7 +172,7 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
     if ((this.flags & CLOSING) !== 0) return;
     outbox.flushOf(this);
     this.flags |= CLOSING;
-    this.unwatchReader();
+    this.stopReading();
     if (this.queue === null) this.lose();
   }
 
@@ -192,7 +184,7 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
       this.queue = null;
     }
     this.flags |= CLOSING;
-    this.unwatchReader();
+    this.stopReading();
     this.lose();
   }
 
@@ -431,11 +423,6 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
     this.loop.callSoon(() => this.callConnectionLost());
   }
 
-  private callConnectionMade(): void {
-    this.flags |= CONNECTED;
-    this.protocol.connectionMade(this);
-  }
-
   private callConnectionLost(): void {
     try {
       if ((this.flags & CONNECTED) !== 0) this.protocol.connectionLost(null);
@@ -459,12 +446,13 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
     sockets.close(fd);
   }
 
-  private watchReader(): void {
+  /** @internal */
+  protected override startReading(): void {
     if ((this.flags & CLOSING) !== 0) return;
     this.loop.watchers.watch(this.fd, 'reader', this);
   }
 
-  private unwatchReader(): void {
+  private stopReading(): void {
     this.loop.watchers.unwatch(this.fd, 'reader', this);
   }
 }

@@ -26,7 +26,6 @@ import type { SocketAddress } from './address.js';
 import type { BufferedProtocol, Protocol, StreamProtocol } from './protocol.js';
 import { kept, receivingInto } from './slab.js';
 import {
-  BaseTransport,
   BUFFERED,
   bytesOf,
   CLOSING,
@@ -37,6 +36,7 @@ import {
   LOST,
   PAUSED,
   PROTOCOL_PAUSED,
+  ReadTransport,
   type Transport,
   type TransportOwner,
   type WriteData,
@@ -59,7 +59,7 @@ export interface NodeTransportOptions {
 const READ_AHEAD = 256 * 1024;
 
 /** @internal A connection over a Duplex. */
-export class NodeTransport extends BaseTransport<StreamProtocol> implements Transport, WatchOwner {
+export class NodeTransport extends ReadTransport<StreamProtocol> implements Transport, WatchOwner {
   /** @internal KIND_STEP, on the prototype. */
   declare readonly kind: number;
   private readonly context: Context | null = captureContext();
@@ -94,47 +94,16 @@ export class NodeTransport extends BaseTransport<StreamProtocol> implements Tran
     this.owner = options.owner ?? null;
     this.fd = options.fd ?? -1;
     this.shutdownTimeout = options.shutdownTimeout ?? null;
-    this.lookAtProtocol();
     if (this.fd >= 0) loop.watchers.own(this.fd, this);
     this.listen();
     this.owner?.attach(this);
   }
 
-  /** @internal As asyncio: three handles, and so all in this order in the next iteration. */
-  start(connected?: () => void): this {
-    this.loop.callSoon(() => this.callConnectionMade());
-    this.loop.callSoon(() => this.beginReading());
-    if (connected !== undefined) this.loop.callSoon(connected);
-    return this;
-  }
-
   /** @internal For a protocol that is connected already. */
   continueReading(): this {
     this.flags |= CONNECTED;
-    this.loop.callSoon(() => this.beginReading());
+    this.loop.callSoon(() => this.startReading());
     return this;
-  }
-
-  override setProtocol(protocol: StreamProtocol): void {
-    super.setProtocol(protocol);
-    this.lookAtProtocol();
-  }
-
-  isReading(): boolean {
-    return (this.flags & (CLOSING | PAUSED)) === 0;
-  }
-
-  pauseReading(): void {
-    if (!this.isReading()) return;
-    this.flags |= PAUSED;
-    this.stream.pause();
-  }
-
-  resumeReading(): void {
-    if ((this.flags & (CLOSING | PAUSED)) !== PAUSED) return;
-    this.flags &= ~PAUSED;
-    this.stream.resume();
-    if (this.receivedSize > 0 || this.ended || this.gone) this.enqueue();
   }
 
   write(data: WriteData): void {
@@ -236,13 +205,25 @@ export class NodeTransport extends BaseTransport<StreamProtocol> implements Tran
     });
   }
 
-  private beginReading(): void {
+  /** @internal */
+  protected override startReading(): void {
     if ((this.flags & LOST) !== 0) return;
     this.stream.on('data', (data: unknown) => this.noteReceived(data));
     if ((this.flags & PAUSED) !== 0) this.stream.pause();
     if (!this.stream.destroyed) return;
     this.gone = true;
     this.enqueue();
+  }
+
+  /** @internal */
+  protected override stopReading(): void {
+    this.stream.pause();
+  }
+
+  /** @internal */
+  protected override goOnReading(): void {
+    this.stream.resume();
+    if (this.receivedSize > 0 || this.ended || this.gone) this.enqueue();
   }
 
   private noteReceived(data: unknown): void {
@@ -395,11 +376,6 @@ export class NodeTransport extends BaseTransport<StreamProtocol> implements Tran
     this.loop.callSoon(() => this.callConnectionLost());
   }
 
-  private callConnectionMade(): void {
-    this.flags |= CONNECTED;
-    this.protocol.connectionMade(this);
-  }
-
   private callConnectionLost(): void {
     const { protocol, lostError } = this;
     try {
@@ -422,11 +398,6 @@ export class NodeTransport extends BaseTransport<StreamProtocol> implements Tran
     this.fd = -1;
     if (fd >= 0) this.loop.watchers.disown(fd, this);
     this.stream.destroy();
-  }
-
-  private lookAtProtocol(): void {
-    const buffered = typeof (this.protocol as BufferedProtocol).getBuffer === 'function';
-    this.flags = (this.flags & ~BUFFERED) | (buffered ? BUFFERED : 0);
   }
 }
 Object.defineProperty(NodeTransport.prototype, 'kind', { value: KIND_STEP });

@@ -10,10 +10,10 @@ import type { EventLoop } from '../tasks/event-loop.js';
 import type { Protocol } from './protocol.js';
 import { netLayout, received, sockets } from './slab.js';
 import { isSystemError, systemError } from './system-error.js';
-import { BaseTransport, CLOSING, LOST, PAUSED } from './transport.js';
+import { CLOSING, LOST, PAUSED, ReadTransport } from './transport.js';
 
 /** What is read from a pipe. Counterpart: `asyncio.ReadTransport`. */
-export class ReadPipeTransport extends BaseTransport<Protocol> {
+export class ReadPipeTransport extends ReadTransport<Protocol> {
   /** @internal KIND_STEP, on the prototype. */
   declare readonly kind: number;
   /** @internal */
@@ -28,33 +28,6 @@ export class ReadPipeTransport extends BaseTransport<Protocol> {
   ) {
     super(loop, protocol);
     loop.watchers.own(fd, this);
-  }
-
-  /** @internal */
-  start(connected: () => void): this {
-    this.loop.callSoon(() => this.protocol.connectionMade(this as never));
-    this.loop.callSoon(() => this.watchReader());
-    this.loop.callSoon(connected);
-    return this;
-  }
-
-  /** Whether bytes are being received. */
-  isReading(): boolean {
-    return (this.flags & (CLOSING | PAUSED)) === 0;
-  }
-
-  /** Stops receiving, until `resumeReading()`. Pausing twice is no error. */
-  pauseReading(): void {
-    if (!this.isReading()) return;
-    this.flags |= PAUSED;
-    this.unwatchReader();
-  }
-
-  /** Goes on receiving. */
-  resumeReading(): void {
-    if ((this.flags & (CLOSING | PAUSED)) !== PAUSED) return;
-    this.flags &= ~PAUSED;
-    this.watchReader();
   }
 
   override close(): void {
@@ -119,7 +92,7 @@ export class ReadPipeTransport extends BaseTransport<Protocol> {
   private end(error: Error | null): void {
     if ((this.flags & CLOSING) !== 0) return;
     this.flags |= CLOSING | LOST;
-    this.unwatchReader();
+    this.stopReading();
     this.loop.callSoon(() => {
       try {
         this.protocol.connectionLost(error);
@@ -129,11 +102,13 @@ export class ReadPipeTransport extends BaseTransport<Protocol> {
     });
   }
 
-  private watchReader(): void {
+  /** @internal */
+  protected override startReading(): void {
     if (this.isReading()) this.loop.watchers.watch(this.fd, 'reader', this);
   }
 
-  private unwatchReader(): void {
+  /** @internal */
+  protected override stopReading(): void {
     this.loop.watchers.unwatch(this.fd, 'reader', this);
   }
 

@@ -37,7 +37,6 @@ import {
 } from './slab.js';
 import { isSystemError, type SystemError, systemError } from './system-error.js';
 import {
-  BaseTransport,
   BUFFERED,
   bytesOf,
   CLOSING,
@@ -48,6 +47,7 @@ import {
   LOST,
   PAUSED,
   READS_LARGE,
+  ReadTransport,
   type TransportOwner,
   type WriteData,
 } from './transport.js';
@@ -80,7 +80,7 @@ class Writer implements WatchEntry {
 Object.defineProperty(Writer.prototype, 'kind', { value: KIND_STEP });
 
 /** @internal A connected stream socket. */
-export class SocketTransport extends BaseTransport<StreamProtocol> {
+export class SocketTransport extends ReadTransport<StreamProtocol> {
   /** @internal KIND_STEP, on the prototype. */
   declare readonly kind: number;
   /** @internal */
@@ -104,38 +104,8 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
     readonly peer: PackedAddress,
   ) {
     super(loop, protocol);
-    this.lookAtProtocol();
     loop.watchers.own(fd, this);
     owner?.attach(this);
-  }
-
-  /** @internal As asyncio: three handles, and so all in this order in the next iteration. */
-  start(connected?: () => void): this {
-    this.loop.callSoon(() => this.callConnectionMade());
-    this.loop.callSoon(() => this.watchReader());
-    if (connected !== undefined) this.loop.callSoon(connected);
-    return this;
-  }
-
-  override setProtocol(protocol: StreamProtocol): void {
-    super.setProtocol(protocol);
-    this.lookAtProtocol();
-  }
-
-  isReading(): boolean {
-    return (this.flags & (CLOSING | PAUSED)) === 0;
-  }
-
-  pauseReading(): void {
-    if (!this.isReading()) return;
-    this.flags |= PAUSED;
-    this.unwatchReader();
-  }
-
-  resumeReading(): void {
-    if ((this.flags & (CLOSING | PAUSED)) !== PAUSED) return;
-    this.flags &= ~PAUSED;
-    this.watchReader();
   }
 
   write(data: WriteData): void {
@@ -195,7 +165,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   override close(): void {
     if ((this.flags & CLOSING) !== 0) return;
     this.flags |= CLOSING;
-    this.unwatchReader();
+    this.stopReading();
     if (this.queue === null) this.lose(null);
   }
 
@@ -317,7 +287,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
       this.fail('protocol.eofReceived() call failed', error);
       return;
     }
-    if (keepOpen) this.unwatchReader();
+    if (keepOpen) this.stopReading();
     else this.close();
   }
 
@@ -480,7 +450,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
   /** @internal The fd belongs to the caller from now on. The protocol is told nothing. */
   detach(): number {
     const { fd } = this;
-    this.unwatchReader();
+    this.stopReading();
     this.flags |= CLOSING | LOST;
     this.fd = -1;
     this.loop.watchers.disown(fd);
@@ -508,7 +478,7 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
     }
     if ((this.flags & CLOSING) === 0) {
       this.flags |= CLOSING;
-      this.unwatchReader();
+      this.stopReading();
     }
     this.lose(error);
   }
@@ -519,11 +489,6 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
     this.whenEmpty?.();
     this.fileWriter?.step();
     this.loop.callSoon(() => this.callConnectionLost());
-  }
-
-  private callConnectionMade(): void {
-    this.flags |= CONNECTED;
-    this.protocol.connectionMade(this);
   }
 
   private callConnectionLostHere(): void {
@@ -559,17 +524,14 @@ export class SocketTransport extends BaseTransport<StreamProtocol> {
 
   // ---- inside -----------------------------------------------------------------------------------
 
-  private lookAtProtocol(): void {
-    const buffered = typeof (this.protocol as BufferedProtocol).getBuffer === 'function';
-    this.flags = (this.flags & ~BUFFERED) | (buffered ? BUFFERED : 0);
-  }
-
-  private watchReader(): void {
+  /** @internal */
+  protected override startReading(): void {
     if ((this.flags & (CLOSING | PAUSED | EOF_RECEIVED)) !== 0) return;
     this.loop.watchers.watch(this.fd, 'reader', this);
   }
 
-  private unwatchReader(): void {
+  /** @internal */
+  protected override stopReading(): void {
     this.loop.watchers.unwatch(this.fd, 'reader', this);
   }
 

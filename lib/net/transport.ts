@@ -7,7 +7,7 @@
  */
 import { isExit, RuntimeError, show } from '../errors.js';
 import type { EventLoop } from '../tasks/event-loop.js';
-import type { BaseProtocol } from './protocol.js';
+import type { BaseProtocol, BufferedProtocol } from './protocol.js';
 
 /** What can be written: text is sent as UTF-8. */
 export type WriteData = string | ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
@@ -70,7 +70,17 @@ export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
     readonly loop: EventLoop,
     /** @internal */
     protected protocol: P,
-  ) {}
+  ) {
+    this.lookAtProtocol();
+  }
+
+  /** @internal As asyncio: three handles, and so all in this order in the next iteration. */
+  start(connected?: () => void): this {
+    this.loop.callSoon(() => this.callConnectionMade());
+    this.loop.callSoon(() => this.startReading());
+    if (connected !== undefined) this.loop.callSoon(connected);
+    return this;
+  }
 
   /** Whether it is closed, or about to be. */
   isClosing(): boolean {
@@ -86,6 +96,7 @@ export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
   setProtocol(protocol: P): void {
     checkProtocol('setProtocol', protocol);
     this.protocol = protocol;
+    this.lookAtProtocol();
   }
 
   /**
@@ -140,6 +151,9 @@ export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
     this.pauseProtocolIfFull();
   }
 
+  /** @internal The protocol has been told of the connection. */
+  protected abstract startReading(): void;
+
   /** @internal */
   protected pauseProtocolIfFull(): void {
     if ((this.flags & PROTOCOL_PAUSED) !== 0) return;
@@ -169,6 +183,48 @@ export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
     if (isExit(exception)) throw exception;
     const { protocol } = this;
     this.loop.callExceptionHandler({ message, exception, transport: this, protocol });
+  }
+
+  private callConnectionMade(): void {
+    this.flags |= CONNECTED;
+    this.protocol.connectionMade(this);
+  }
+
+  /** Once: not each time that something is received. */
+  private lookAtProtocol(): void {
+    const { getBuffer } = this.protocol as Partial<BufferedProtocol>;
+    if (typeof getBuffer === 'function') this.flags |= BUFFERED;
+    else this.flags &= ~BUFFERED;
+  }
+}
+
+/** What receives streams of bytes. Counterpart: `asyncio.ReadTransport`. */
+export abstract class ReadTransport<P extends BaseProtocol> extends BaseTransport<P> {
+  /** Whether bytes are being received. */
+  isReading(): boolean {
+    return (this.flags & (CLOSING | PAUSED)) === 0;
+  }
+
+  /** Stops receiving, until `resumeReading()`. Pausing twice is no error. */
+  pauseReading(): void {
+    if (!this.isReading()) return;
+    this.flags |= PAUSED;
+    this.stopReading();
+  }
+
+  /** Goes on receiving. */
+  resumeReading(): void {
+    if ((this.flags & (CLOSING | PAUSED)) !== PAUSED) return;
+    this.flags &= ~PAUSED;
+    this.goOnReading();
+  }
+
+  /** @internal */
+  protected abstract stopReading(): void;
+
+  /** @internal */
+  protected goOnReading(): void {
+    this.startReading();
   }
 }
 
@@ -202,13 +258,7 @@ export function bytesOf(name: string, data: unknown): Uint8Array {
 }
 
 /** A connection for streams of bytes. Counterpart: `asyncio.Transport`. */
-export interface Transport extends BaseTransport<any> {
-  /** Whether bytes are being received. */
-  isReading(): boolean;
-  /** Stops receiving, until `resumeReading()`. Pausing twice is no error. */
-  pauseReading(): void;
-  /** Goes on receiving. */
-  resumeReading(): void;
+export interface Transport extends ReadTransport<any> {
   /**
    * Sends some bytes, at once if nothing waits; never blocks. The bytes must not change until they
    * have been sent.

@@ -42,19 +42,6 @@ export class WritePipeTransport extends BaseTransport<BaseProtocol> {
     loop.watchers.own(fd, this);
   }
 
-  /** @internal */
-  start(connected: () => void): this {
-    this.loop.callSoon(() => this.protocol.connectionMade(this));
-    if (this.watchHangUp) {
-      this.hangUp.referenced = false;
-      this.loop.callSoon(() => {
-        if (!this.isClosing()) this.loop.watchers.watch(this.fd, 'reader', this.hangUp);
-      });
-    }
-    this.loop.callSoon(connected);
-    return this;
-  }
-
   /** As of a socket's transport. */
   write(data: WriteData): void {
     const bytes = bytesOf('write', data);
@@ -116,6 +103,13 @@ export class WritePipeTransport extends BaseTransport<BaseProtocol> {
   loopClosed(): void {
     this.flags |= CLOSING | LOST;
     this.closeFd();
+  }
+
+  /** @internal All there is to read is that the reader has gone. */
+  protected override startReading(): void {
+    if (!this.watchHangUp || this.isClosing()) return;
+    this.hangUp.referenced = false;
+    this.loop.watchers.watch(this.fd, 'reader', this.hangUp);
   }
 
   private writeReady(): void {
