@@ -4,13 +4,12 @@ import { constants } from 'node:fs';
 import { show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
-import { Future } from '../tasks/future.js';
 import { checkFactory } from './create-server.js';
 import type { BaseProtocol, Protocol } from './protocol.js';
 import { ReadPipeTransport } from './read-pipe-transport.js';
 import { sockets } from './slab.js';
 import { checked } from './system-error.js';
-import { checkProtocol } from './transport.js';
+import { checkProtocol, started } from './transport.js';
 import { WritePipeTransport } from './write-pipe-transport.js';
 
 const { S_IFCHR, S_IFIFO, S_IFSOCK } = constants;
@@ -28,22 +27,6 @@ function prepare(name: string, fd: number): number {
   }
   checked(sockets.setNonBlocking(fd), 'fcntl');
   return type;
-}
-
-function* connected(
-  transport: { close(): void; loop: ReturnType<typeof currentLoop> },
-  start: (made: () => void) => void,
-): Generator<unknown, void, any> {
-  const made = new Future<void>(transport.loop);
-  start(() => {
-    if (!made.done()) made.setResult();
-  });
-  try {
-    yield* made;
-  } catch (error) {
-    transport.close();
-    throw error;
-  }
 }
 
 /**
@@ -75,7 +58,7 @@ function* readPipeSteps<P extends Protocol>(
   const protocol = factory();
   checkProtocol('protocolFactory', protocol);
   const transport = new ReadPipeTransport(currentLoop(), fd, protocol);
-  yield* connected(transport, (made) => transport.start(made));
+  yield* started(transport);
   return [transport, protocol];
 }
 
@@ -100,6 +83,6 @@ function* writePipeSteps<P extends BaseProtocol>(
   const protocol = factory();
   checkProtocol('protocolFactory', protocol);
   const transport = new WritePipeTransport(currentLoop(), fd, protocol, type !== S_IFCHR);
-  yield* connected(transport, (made) => transport.start(made));
+  yield* started(transport);
   return [transport, protocol];
 }

@@ -3,7 +3,6 @@ import { RuntimeError, show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
 import type { EventLoop } from '../tasks/event-loop.js';
-import { Future } from '../tasks/future.js';
 import { type PackedAddress, packAddress } from './address.js';
 import {
   alternate,
@@ -19,7 +18,7 @@ import { netLayout, sockets } from './slab.js';
 import { SocketTransport } from './socket-transport.js';
 import { checked } from './system-error.js';
 import { type ClientSsl, clientPlan, makeTlsTransport, type TlsPlan } from './tls.js';
-import { checkProtocol, type Transport } from './transport.js';
+import { checkProtocol, started, type Transport } from './transport.js';
 import { checkPath } from './unix-path.js';
 
 /** What a TCP connection can be told. */
@@ -109,16 +108,7 @@ export function* makeTransport<P extends StreamProtocol>(
     sockets.close(fd);
     throw error;
   }
-  const made = new Future<void>(loop);
-  transport.start(() => {
-    if (!made.done()) made.setResult();
-  });
-  try {
-    yield* made;
-  } catch (error) {
-    transport.close();
-    throw error;
-  }
+  yield* started(transport);
   return [transport, protocol];
 }
 

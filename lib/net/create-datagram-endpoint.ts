@@ -10,7 +10,6 @@ import type { FamilyNumber } from '../core/sockets.js';
 import { show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
-import { Future } from '../tasks/future.js';
 import { checkFactory } from './create-server.js';
 import { checkAddress, type DatagramAddress } from './datagram-address.js';
 import { packTarget } from './datagram-slab.js';
@@ -24,6 +23,7 @@ import type { DatagramProtocol } from './protocol.js';
 import { checkFamily, type Endpoint, resolve } from './resolve.js';
 import { netLayout, sockets } from './slab.js';
 import { checked } from './system-error.js';
+import { started } from './transport.js';
 import { checkPath, type UnixPath } from './unix-path.js';
 
 /** What an endpoint for datagrams can be told. */
@@ -165,17 +165,8 @@ function* endpointSteps<P extends DatagramProtocol>(
     sockets.close(socket.fd);
     throw error;
   }
-  const made = new Future<void>(loop);
   const transport = new DatagramTransport(loop, protocol, socket);
-  transport.start(() => {
-    if (!made.done()) made.setResult();
-  });
-  try {
-    yield* made;
-  } catch (error) {
-    transport.close();
-    throw error;
-  }
+  yield* started(transport);
   return [transport, protocol];
 }
 

@@ -13,7 +13,7 @@ import type { ConnectionOptions, TLSSocket, TlsOptions, Server as TlsServer } fr
 import { isCancelledError, show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import type { EventLoop } from '../tasks/event-loop.js';
-import { Future } from '../tasks/future.js';
+import type { Future } from '../tasks/future.js';
 import { type PackedAddress, packAddress } from './address.js';
 import type { StreamProtocol } from './protocol.js';
 import type { Server } from './server.js';
@@ -21,7 +21,7 @@ import { sockets } from './slab.js';
 import { SocketTransport } from './socket-transport.js';
 import { Handshake, tlsAcceptor } from './tls-handshake.js';
 import { type TlsOrigin, TlsTransport } from './tls-transport.js';
-import { checkProtocol, type Transport } from './transport.js';
+import { checkProtocol, started, type Transport } from './transport.js';
 
 /** What TLS can be told by a client: the options of `tls.connect`, but for the socket's. */
 export interface ClientSslOptions
@@ -169,20 +169,15 @@ export function* makeTlsTransport<P extends StreamProtocol>(
     throw error;
   }
   const handshake = shake(loop, fd, plan);
-  let transport: TlsTransport | null = null;
+  let transport: TlsTransport;
   try {
     const socket: TLSSocket = yield* handshake.done;
     transport = new TlsTransport(loop, socket, protocol, { fd, peer, owner: null }, plan);
-    const made = new Future<void>(loop);
-    transport.start(() => {
-      if (!made.done()) made.setResult();
-    });
-    yield* made;
   } catch (error) {
-    if (transport === null) handshake.abort();
-    else transport.abort();
+    handshake.abort();
     throw error;
   }
+  yield* started(transport, 'abort');
   return [transport, protocol];
 }
 

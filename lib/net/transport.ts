@@ -7,6 +7,7 @@
  */
 import { isExit, RuntimeError, show } from '../errors.js';
 import type { EventLoop } from '../tasks/event-loop.js';
+import { Future } from '../tasks/future.js';
 import type { BaseProtocol, BufferedProtocol } from './protocol.js';
 
 /** What can be written: text is sent as UTF-8. */
@@ -225,6 +226,26 @@ export abstract class ReadTransport<P extends BaseProtocol> extends BaseTranspor
   /** @internal */
   protected goOnReading(): void {
     this.startReading();
+  }
+}
+
+/**
+ * @internal Starts a transport, and waits until `connectionMade` has been called. Nobody else could
+ * close the transport of a task that was cancelled meanwhile.
+ */
+export function* started(
+  transport: BaseTransport<any>,
+  giveUp: 'close' | 'abort' = 'close',
+): Generator<unknown, void, any> {
+  const made = new Future<void>(transport.loop);
+  transport.start(() => {
+    if (!made.done()) made.setResult();
+  });
+  try {
+    yield* made;
+  } catch (error) {
+    transport[giveUp]();
+    throw error;
   }
 }
 
