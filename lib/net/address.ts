@@ -49,6 +49,25 @@ export function unpackAddress(packed: PackedAddress): SocketAddress | string | u
   return family === 1 ? text : { address: text, port, family: 'IPv6' };
 }
 
+/** Of this end of a socket. undefined: it has none, or is closed. */
+export function localName(fd: number): SocketAddress | string | undefined {
+  if (fd < 0 || sockets.localName(fd) < 0) return undefined;
+  return unpackAddress(packAddress());
+}
+
+/** Of the other end of a socket. */
+export function packPeer(fd: number): PackedAddress {
+  return sockets.peerName(fd) < 0 ? null : packAddress();
+}
+
+/** As errors say it. */
+export function whereOf(packed: PackedAddress): { address?: string; port?: number } {
+  const name = unpackAddress(packed);
+  if (name === undefined) return {};
+  if (typeof name === 'string') return { address: name };
+  return { address: name.address, port: name.port };
+}
+
 /** Dotted, from a number in host order. */
 export function ipv4Text(ip: number): string {
   return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}`;

@@ -3,7 +3,7 @@ import { RuntimeError, show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
 import type { EventLoop } from '../tasks/event-loop.js';
-import { type PackedAddress, packAddress } from './address.js';
+import { packPeer } from './address.js';
 import {
   alternate,
   connectToPath,
@@ -88,10 +88,6 @@ export function* connectSocket(
   return yield* race(loop, alternate(endpoints), prepare, happyEyeballsDelay);
 }
 
-function peerOf(fd: number): PackedAddress {
-  return sockets.peerName(fd) < 0 ? null : packAddress();
-}
-
 /** @internal Takes over a connected socket, whatever happens. */
 export function* makeTransport<P extends StreamProtocol>(
   loop: EventLoop,
@@ -103,7 +99,7 @@ export function* makeTransport<P extends StreamProtocol>(
   try {
     protocol = factory();
     checkProtocol('protocolFactory', protocol);
-    transport = new SocketTransport(loop, fd, protocol, null, peerOf(fd));
+    transport = new SocketTransport(loop, fd, protocol, null, packPeer(fd));
   } catch (error) {
     sockets.close(fd);
     throw error;

@@ -2,7 +2,7 @@
 import { isExit, show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
-import { packAddress } from './address.js';
+import { localName, packAddress } from './address.js';
 import {
   checkBacklog,
   type ListenOptions,
@@ -116,9 +116,8 @@ function listenAll(endpoints: Iterable<Endpoint>, options: TcpServerOptions): Li
 }
 
 function portOf(socket: ListenSocket): number {
-  sockets.localName(socket.fd);
-  const packed = packAddress();
-  return typeof packed === 'number' ? packed % 65536 : (packed?.port ?? 0);
+  const name = localName(socket.fd);
+  return typeof name === 'object' ? name.port : 0;
 }
 
 /** @internal No host: every address of this machine. */

@@ -20,7 +20,7 @@ import { type Context, captureContext } from '../loop/context.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { WatchEntry } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
-import { type PackedAddress, packAddress, unpackAddress } from './address.js';
+import { localName, type PackedAddress, unpackAddress, whereOf } from './address.js';
 import { checkTarget, type DatagramAddress, sameAddress } from './datagram-address.js';
 import { DatagramQueue } from './datagram-queue.js';
 import {
@@ -199,8 +199,7 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
         return this.connected ? unpackAddress(this.remote) : fallback;
       case 'sockname':
         outbox.flushOf(this); // the first one gives the socket its port
-        if (this.fd < 0 || sockets.localName(this.fd) < 0) return fallback;
-        return unpackAddress(packAddress()) ?? fallback;
+        return localName(this.fd) ?? fallback;
       case 'fd':
         return this.fd < 0 ? fallback : this.fd;
       default:
@@ -297,7 +296,8 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
     if ((this.flags & CLOSING) !== 0) return;
     const count = receiveDatagrams(this.fd, this.family);
     if (count < 0) {
-      if (count !== AGAIN) this.callErrorReceived(this.errorOf(count, 'recvmsg', this.remote));
+      if (count === AGAIN) return;
+      this.callErrorReceived(systemError(count, 'recvmsg', whereOf(this.remote)));
       return;
     }
     outbox.hold();
@@ -405,15 +405,8 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
 
   private sendFailed(outcome: number, target: PackedAddress): void {
     if (this.loop.isClosed()) return;
-    const error = this.errorOf(outcome, 'send', target ?? this.remote);
+    const error = systemError(outcome, 'send', whereOf(target ?? this.remote));
     this.loop.scheduleStep(new SendFailure(this, error));
-  }
-
-  private errorOf(result: number, syscall: string, where: PackedAddress): Error {
-    const name = unpackAddress(where);
-    if (name === undefined) return systemError(result, syscall);
-    if (typeof name === 'string') return systemError(result, syscall, { address: name });
-    return systemError(result, syscall, { address: name.address, port: name.port });
   }
 
   // ---- the end ----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import { sleep } from '../tasks/sleep.js';
 import type { Task } from '../tasks/task.js';
 import { checkTimeout } from '../tasks/timeout.js';
 import { wait } from '../tasks/wait.js';
-import { packAddress, type SocketAddress, unpackAddress } from './address.js';
+import { localName, type SocketAddress } from './address.js';
 import type { ListenSocket } from './listen.js';
 import { netLayout, sockets } from './slab.js';
 import { systemError } from './system-error.js';
@@ -147,10 +147,7 @@ export class Server {
 
   /** The addresses it listens on: `{ address, port, family }`, or a path. Empty when closed. */
   get addresses(): (SocketAddress | string)[] {
-    return this.listeners.map(({ socket }) => {
-      sockets.localName(socket.fd);
-      return unpackAddress(packAddress())!;
-    });
+    return this.listeners.map(({ socket }) => localName(socket.fd)!);
   }
 
   /** The port of the first address. */

@@ -21,7 +21,7 @@ import { KIND_STEP } from '../loop/ready-queue.js';
 import type { WatchEntry } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
-import { type PackedAddress, packAddress, unpackAddress } from './address.js';
+import { localName, type PackedAddress, unpackAddress, whereOf } from './address.js';
 import type { BufferedProtocol, Protocol, StreamProtocol } from './protocol.js';
 import {
   COPY_MAX,
@@ -182,8 +182,7 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
       case 'peername':
         return unpackAddress(this.peer) ?? fallback;
       case 'sockname':
-        if (this.fd < 0 || sockets.localName(this.fd) < 0) return fallback;
-        return unpackAddress(packAddress()) ?? fallback;
+        return localName(this.fd) ?? fallback;
       case 'fd':
         return this.fd < 0 ? fallback : this.fd;
       default:
@@ -460,7 +459,7 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
   // ---- the end ----------------------------------------------------------------------------------
 
   private errorOf(result: number, syscall: string): SystemError {
-    return systemError(result, syscall, peerOf(this.peer));
+    return systemError(result, syscall, whereOf(this.peer));
   }
 
   /** @internal Something went wrong: the world's fault closes silently, ours is reported. */
@@ -547,13 +546,6 @@ function partsOf(list: Iterable<WriteData>): Uint8Array[] {
   }
   const parts = Array.from(list, (data) => bytesOf('writelines', data));
   return parts.filter((bytes) => bytes.length > 0);
-}
-
-function peerOf(peer: PackedAddress): { address?: string; port?: number } {
-  const name = unpackAddress(peer);
-  if (name === undefined) return {};
-  if (typeof name === 'string') return { address: name };
-  return { address: name.address, port: name.port };
 }
 
 function copyOf(memory: Buffer, count: number): Buffer {

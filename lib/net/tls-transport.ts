@@ -2,10 +2,9 @@
 import type { TLSSocket } from 'node:tls';
 
 import type { EventLoop } from '../tasks/event-loop.js';
-import { type PackedAddress, packAddress, unpackAddress } from './address.js';
+import { localName, type PackedAddress, unpackAddress } from './address.js';
 import { NodeTransport } from './node-transport.js';
 import type { StreamProtocol } from './protocol.js';
-import { sockets } from './slab.js';
 import type { TransportOwner } from './transport.js';
 
 /** asyncio's: a record is up to 16 KiB, and encrypting several at once is cheaper. */
@@ -46,8 +45,7 @@ export class TlsTransport extends NodeTransport {
       case 'peername':
         return unpackAddress(this.peer) ?? fallback;
       case 'sockname':
-        if (this.fd < 0 || sockets.localName(this.fd) < 0) return fallback;
-        return unpackAddress(packAddress()) ?? fallback;
+        return localName(this.fd) ?? fallback;
       case 'tlsSocket':
         return socket;
       case 'cipher':

@@ -14,7 +14,7 @@ import { isCancelledError, show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import type { Future } from '../tasks/future.js';
-import { type PackedAddress, packAddress } from './address.js';
+import { type PackedAddress, packPeer } from './address.js';
 import type { StreamProtocol } from './protocol.js';
 import type { Server } from './server.js';
 import { sockets } from './slab.js';
@@ -159,7 +159,7 @@ export function* makeTlsTransport<P extends StreamProtocol>(
   factory: () => P,
   plan: TlsPlan,
 ): Generator<unknown, [Transport, P], any> {
-  const peer: PackedAddress = sockets.peerName(fd) < 0 ? null : packAddress();
+  const peer = packPeer(fd);
   let protocol: P;
   try {
     protocol = factory();
