@@ -47,11 +47,12 @@ describe('createRemote and callRemote', () => {
       });
       parentPort.postMessage(remote.address);
     `);
+    const exited = once(worker, 'exit');
     const address = (await messageOf(worker)) as RemoteAddress;
     const called = messageOf(worker);
     assert.equal(callRemote(address), true);
     assert.equal(await called, 'called');
-    await once(worker, 'exit');
+    await exited;
     assert.equal(callRemote(address), false);
   });
 
