@@ -111,6 +111,8 @@ export abstract class Dispatcher {
   private inIteration = false;
   private exitError: { value: unknown } | null = null;
   private sinceTurn = TURN_INTERVAL;
+  /** Whether the last turn found anything ready or due. */
+  private found = false;
   private drainRequested = false;
   private awake = true;
   private running = false;
@@ -331,7 +333,9 @@ export abstract class Dispatcher {
       return true;
     }
     const due = this.timers.earliest <= this.lastTimeMs;
-    if (this.sinceTurn >= TURN_INTERVAL || due || this.ready.size === 0) this.turn(NaN);
+    // Nothing to do, and nothing found a moment ago: libuv looks when it waits, which is sooner.
+    const worthLooking = this.ready.size === 0 && this.found;
+    if (this.sinceTurn >= TURN_INTERVAL || due || worthLooking) this.turn(NaN);
     return this.ready.size > 0 || this.stopping;
   }
 
@@ -353,7 +357,9 @@ export abstract class Dispatcher {
     this.timers.earliest = Infinity;
     this.core.turn(nowNs);
     this.sinceTurn = 0;
-    this.adopt(words[READY_TAIL]! | 0);
+    const tail = words[READY_TAIL]! | 0;
+    this.found = tail !== ready.tail;
+    this.adopt(tail);
   }
 
   /** Looks up what C++ appended, before any callback can change what its records mean. */
