@@ -19,8 +19,8 @@ import {
 } from './tls.js';
 import type { Transport, WriteData } from './transport.js';
 
-/** Nothing to wait for. It keeps no state, so all can share it. */
-const DRAINED: Coroutine<void> = new Coroutine<void>({
+/** @internal Nothing to wait for. It keeps no state, so all can share it. */
+export const DONE: Coroutine<void> = new Coroutine<void>({
   next: () => ({ value: undefined, done: true }),
   throw(error) {
     throw error; // a task that is cancelled before its first step
@@ -74,7 +74,7 @@ export class StreamWriter {
    */
   drain(options?: Abortable): Coroutine<void> {
     const { connection } = this;
-    if (options === undefined && connection.isDrained()) return DRAINED;
+    if (options === undefined && connection.isDrained()) return DONE;
     return abortable('drain', options, new Coroutine(this.drainSteps()));
   }
 

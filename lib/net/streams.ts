@@ -28,7 +28,7 @@ import {
 import type { Server } from './server.js';
 import { StreamConnection } from './stream-connection.js';
 import { checkLimit, type StreamReader } from './stream-reader.js';
-import type { StreamWriter } from './stream-writer.js';
+import { DONE, type StreamWriter } from './stream-writer.js';
 
 /** What streams can be told. */
 export interface StreamOptions {
@@ -88,13 +88,9 @@ class Handler {
   /** A plain function: whoever has the writer closes it. */
   private leaveOpen(connection: StreamConnection): Awaitable<unknown> {
     connection.closedByTask = false;
-    return NOTHING;
+    return DONE;
   }
 }
-
-const NOTHING: Coroutine<void> = new Coroutine<void>({
-  next: () => ({ value: undefined, done: true }),
-});
 
 function checkHandler(name: string, handler: unknown): void {
   if (typeof handler === 'function') return;
