@@ -1,7 +1,6 @@
 /** connectReadPipe, connectWritePipe: transports for fds that somebody else has opened. */
 import { constants } from 'node:fs';
 
-import { show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
 import { checkFactory } from './create-server.js';
@@ -9,15 +8,10 @@ import type { BaseProtocol, Protocol } from './protocol.js';
 import { ReadPipeTransport } from './read-pipe-transport.js';
 import { sockets } from './slab.js';
 import { checked } from './system-error.js';
-import { checkProtocol, started } from './transport.js';
+import { checkFd, checkProtocol, started } from './transport.js';
 import { WritePipeTransport } from './write-pipe-transport.js';
 
 const { S_IFCHR, S_IFIFO, S_IFSOCK } = constants;
-
-function checkFd(name: string, fd: unknown): void {
-  if (typeof fd === 'number' && Number.isInteger(fd) && fd >= 0) return;
-  throw new TypeError(`${name}: fd must be a file descriptor, got ${show(fd)}`);
-}
 
 /** What kind of file it is. @throws TypeError unless it can be waited for */
 function prepare(name: string, fd: number): number {

@@ -18,7 +18,7 @@ import { netLayout, sockets } from './slab.js';
 import { SocketTransport } from './socket-transport.js';
 import { checked } from './system-error.js';
 import { type ClientSsl, clientPlan, makeTlsTransport, type TlsPlan } from './tls.js';
-import { checkProtocol, started, type Transport } from './transport.js';
+import { checkFd, checkProtocol, started, type Transport } from './transport.js';
 import { checkPath } from './unix-path.js';
 
 /** What a TCP connection can be told. */
@@ -192,9 +192,7 @@ export function connectAcceptedSocket<P extends StreamProtocol>(
   fd: number,
 ): Coroutine<Connection<P>> {
   checkFactory('connectAcceptedSocket', protocolFactory);
-  if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) {
-    throw new TypeError(`connectAcceptedSocket: fd must be a file descriptor, got ${show(fd)}`);
-  }
+  checkFd('connectAcceptedSocket', fd);
   return new Coroutine(acceptedSocketSteps(protocolFactory, fd));
 }
 
