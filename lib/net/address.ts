@@ -72,6 +72,3 @@ export function whereOf(packed: PackedAddress): { address?: string; port?: numbe
 export function ipv4Text(ip: number): string {
   return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}`;
 }
-
-/** 4 or 6 if it is a literal address; 0 if it is a name. */
-export { isIP } from 'node:net';

@@ -93,7 +93,7 @@ function* finishConnect(
 }
 
 /** A socket that is connected. */
-export function* connectTo(
+function* connectTo(
   loop: EventLoop,
   endpoint: Endpoint,
   prepare: Prepare,
@@ -130,7 +130,7 @@ export function alternate(endpoints: readonly Endpoint[]): Endpoint[] {
 }
 
 /** What to throw when no address answered. */
-export function connectError(errors: readonly Error[]): Error {
+function connectError(errors: readonly Error[]): Error {
   const [first] = errors;
   if (errors.length === 1 || errors.every(({ message }) => message === first!.message)) {
     return first!;

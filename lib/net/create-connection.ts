@@ -11,7 +11,7 @@ import {
   type Prepare,
   race,
 } from './connect.js';
-import { checkFactory, type ProtocolFactory } from './create-server.js';
+import { checkFactory } from './create-server.js';
 import type { StreamProtocol } from './protocol.js';
 import { type AddressFamily, checkFamily, checkHost, checkPort, resolve } from './resolve.js';
 import { netLayout, sockets } from './slab.js';
@@ -75,8 +75,8 @@ function* prepareWith(options: ConnectionOptions): Generator<unknown, Prepare, a
   };
 }
 
-/** @internal A socket connected to a host. */
-export function* connectSocket(
+/** A socket connected to a host. */
+function* connectSocket(
   loop: EventLoop,
   host: string,
   port: number,
@@ -88,8 +88,8 @@ export function* connectSocket(
   return yield* race(loop, alternate(endpoints), prepare, happyEyeballsDelay);
 }
 
-/** @internal Takes over a connected socket, whatever happens. */
-export function* makeTransport<P extends StreamProtocol>(
+/** Takes over a connected socket, whatever happens. */
+function* makeTransport<P extends StreamProtocol>(
   loop: EventLoop,
   fd: number,
   factory: () => P,
@@ -205,5 +205,3 @@ function* acceptedSocketSteps<P extends StreamProtocol>(
   checked(sockets.setNonBlocking(fd), 'fcntl');
   return yield* makeTransport(currentLoop(), fd, factory);
 }
-
-export type { ProtocolFactory };

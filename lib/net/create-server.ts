@@ -46,8 +46,8 @@ export interface TcpServerOptions extends ServerOptions, ServerSsl {
 /** Makes the protocol of a new connection. */
 export type ProtocolFactory = () => StreamProtocol;
 
-/** @internal */
-export function acceptWith(
+/** What a server does with a connection. */
+function acceptWith(
   factory: ProtocolFactory,
   options: TcpServerOptions,
   tls: TlsPlan | null = null,
@@ -120,8 +120,8 @@ function portOf(socket: ListenSocket): number {
   return typeof name === 'object' ? name.port : 0;
 }
 
-/** @internal No host: every address of this machine. */
-export function hostsOf(name: string, host: unknown, family: AddressFamily): string[] {
+/** No host: every address of this machine. */
+function hostsOf(name: string, host: unknown, family: AddressFamily): string[] {
   if (host === null || host === undefined || host === '') {
     return family === 4 ? ['0.0.0.0'] : family === 6 ? ['::'] : ['0.0.0.0', '::'];
   }
@@ -130,8 +130,7 @@ export function hostsOf(name: string, host: unknown, family: AddressFamily): str
   return hosts;
 }
 
-/** @internal */
-export function* serverSteps(
+function* serverSteps(
   hosts: readonly string[],
   port: number,
   options: TcpServerOptions,
@@ -191,8 +190,7 @@ export function createServer(
   return new Coroutine(serverSteps(hosts, port, options, accepted));
 }
 
-/** @internal */
-export function* unixServerSteps(
+function* unixServerSteps(
   path: string,
   options: ServerOptions,
   accepted: Accepted,

@@ -10,7 +10,7 @@ import { load, type OutboxOwner } from './outbox.js';
 import { netLayout, sockets } from './slab.js';
 
 /** One that waits. */
-export interface Waiting {
+interface Waiting {
   readonly data: Uint8Array;
   /** null: the connected peer. */
   readonly target: PackedAddress;

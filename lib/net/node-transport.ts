@@ -4,8 +4,8 @@
  * Facts. A stream calls back from libuv, outside a turn of ours: no loop, no task, no context is
  * current. It says `end`, `finish`, `error` and `close` in an order of its own, some of them never.
  * Decision. The stream's events only write down what has happened and queue the transport itself;
- * `run`, a handle of the loop, then tells the protocol in asyncio's order. What came in several
- * pieces meanwhile is delivered as one, as asyncio does with TLS. `write` is a plain call.
+ * `run`, which runs as a handle does, then tells the protocol in asyncio's order. What came in
+ * several pieces meanwhile is delivered as one, as asyncio does with TLS. `write` is a plain call.
  * Cost. One place in the ready queue for each burst of events.
  * Invariants. I1 connectionMade and connectionLost are called exactly once, in this order. I2 the
  * stream is destroyed before connectionLost. I3 what was received is delivered before the end.

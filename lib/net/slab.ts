@@ -3,8 +3,8 @@
  *
  * Facts. Memory that was never touched costs a page fault for each 4 KiB, and memory that is not in
  * the cache costs more than the system call. Handing a Buffer to C++ costs 150 ns, an offset 5.
- * Decision. Every read of the thread lands in the same 256 KiB; what is written is copied behind
- * them, if it is small.
+ * Decision. The thread's reads land in the same 256 KiB, but for large ones and for protocols with
+ * memory of their own; what is written is copied behind them, if it is small.
  * Invariants. What stands in the slab is valid until the next read or write of anybody.
  */
 import { coreModule } from '../core/native.js';

@@ -23,7 +23,7 @@ export interface ReadSource {
 }
 
 /** The default of `limit`. */
-export const DEFAULT_LIMIT = 64 * 1024;
+const DEFAULT_LIMIT = 64 * 1024;
 
 const EMPTY: Buffer = Buffer.alloc(0);
 const NEWLINE = Buffer.from('\n');
