@@ -6,7 +6,7 @@
  * own.
  */
 import { type Abortable, abortable } from '../tasks/abortable.js';
-import { Coroutine } from '../tasks/coroutine.js';
+import { Coroutine, DONE } from '../tasks/coroutine.js';
 import { sleep } from '../tasks/sleep.js';
 import type { StreamConnection } from './stream-connection.js';
 import {
@@ -18,14 +18,6 @@ import {
   type TlsPlan,
 } from './tls.js';
 import type { Transport, WriteData } from './transport.js';
-
-/** @internal Nothing to wait for. It keeps no state, so all can share it. */
-export const DONE: Coroutine<void> = new Coroutine<void>({
-  next: () => ({ value: undefined, done: true }),
-  throw(error) {
-    throw error; // a task that is cancelled before its first step
-  },
-});
 
 /** The writing side of a stream. Counterpart: `asyncio.StreamWriter`. */
 export class StreamWriter {

@@ -7,7 +7,7 @@
  * that started it. When it ends the connection is closed, after what was written has been sent.
  */
 import { show } from '../errors.js';
-import { Coroutine } from '../tasks/coroutine.js';
+import { Coroutine, DONE } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { isGeneratorFunction } from '../tasks/generator.js';
@@ -28,7 +28,7 @@ import {
 import type { Server } from './server.js';
 import { StreamConnection } from './stream-connection.js';
 import { checkLimit, type StreamReader } from './stream-reader.js';
-import { DONE, type StreamWriter } from './stream-writer.js';
+import type { StreamWriter } from './stream-writer.js';
 
 /** What streams can be told. */
 export interface StreamOptions {

@@ -10,6 +10,7 @@ import {
   type StreamWriter,
   type SystemError,
   sleep,
+  until,
   waitFor,
 } from 'ringloop';
 import { BOTH_KINDS, errorOf } from '../support/both-kinds.js';
@@ -208,6 +209,23 @@ describe('StreamWriter', () => {
         assert.ok(isCancelledError(yield* errorOf(cancelled)));
         yield* gather(writer.drain(), writer.drain());
         assert.throws(() => writer.drain({ signal: 5 as never }), TypeError);
+        assert.equal(yield* until(writer.drain().then(() => 'then')), 'then');
+      });
+    }));
+
+  it('drain() with nothing to wait for takes an async function one microtask', () =>
+    onLoop(function* () {
+      yield* withStream(function* (writer) {
+        const order: string[] = [];
+        yield* createTask(async () => {
+          const hops = Promise.resolve()
+            .then(() => order.push('first hop'))
+            .then(() => order.push('second hop'));
+          await writer.drain();
+          order.push('drained');
+          await hops;
+        });
+        assert.deepEqual(order, ['first hop', 'drained', 'second hop']);
       });
     }));
 
