@@ -42,6 +42,8 @@ export class Coroutine<T> implements PromiseLike<T>, Yieldable<T> {
   }
 }
 
+const FINISHED = Object.freeze({ value: undefined, done: true });
+
 /**
  * @internal Nothing to wait for. It keeps no state, so all can share it. Behind a coroutine's
  * prototype it is a promise, for which `await` needs one microtask; for anything else that has a
@@ -53,7 +55,7 @@ export const DONE: Coroutine<void> = Object.setPrototypeOf(
     constructor: { value: Promise },
     steps: {
       value: {
-        next: () => ({ value: undefined, done: true }),
+        next: () => FINISHED,
         throw(error: unknown) {
           throw error; // a task that is cancelled before its first step
         },
