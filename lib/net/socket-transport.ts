@@ -11,9 +11,10 @@
  * Invariants. I1 connectionMade and connectionLost are called exactly once, in this order.
  * I2 the fd is closed once, after connectionLost. I3 the writer is watched while `queue` has bytes.
  *
- *   open -- close(), queue empty ------------------------> lost -- next iteration --> closed
- *     |  \- close() --> closing -- queue sent ------------^  ^
- *     +------------------ abort(), error ---------------------+
+ *   open -- close(), queue empty ------------------> lost -- next iteration --> closed
+ *     |  \- close() --> closing -- abort(), error ----^                            ^
+ *     |                   \----- queue sent, in the handle that sends the last -----+
+ *     +------------------ abort(), error -------------^
  */
 // The global is a getter of Node's: 30 ns each time.
 import { Buffer } from 'node:buffer';
