@@ -110,6 +110,26 @@ describe('addReader', () => {
       assert.deepEqual(seen, ['soon', 'reader', 'timer']);
     }));
 
+  it('calls back in a storm of callbacks, in which libuv does not wait for us, and after it', () =>
+    withPipe(async (pipe) => {
+      let called: (text: string) => void;
+      const next = () => new Promise<string>((resolve) => (called = resolve));
+      loop.addReader(pipe.readFd, () => called(pipe.read()));
+      let storm = true;
+      const again = (): void => void (storm && loop.callSoon(again));
+      again();
+      await someTurns(); // each as long as we may take
+      const inTheStorm = next();
+      pipe.write('in the storm');
+      assert.equal(await inTheStorm, 'in the storm');
+      storm = false;
+      await someTurns();
+      const inTheCalm = next();
+      pipe.write('in the calm'); // and nothing else that could wake the process
+      assert.equal(await inTheCalm, 'in the calm');
+      loop.removeReader(pipe.readFd);
+    }));
+
   it('watches many fds at once and tells them apart', async () => {
     const seen: string[] = [];
     const nested = async (depth: number): Promise<void> => {
