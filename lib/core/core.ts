@@ -31,6 +31,7 @@ export interface Layout {
   readonly tagRemote: number;
   readonly tagFirstLocal: number;
   readonly readable: number;
+  readonly edge: number;
   readonly writable: number;
   readonly verdictIdle: number;
   readonly verdictBusy: number;

@@ -4,7 +4,9 @@
  * Facts. The selector is level-triggered: as long as the fd is ready, its entry runs once in every
  * iteration. The same object is queued again and again. Fd numbers are small and dense.
  * Decision. Arrays, by fd; the core knows only the union of directions. An entry is a Handle,
- * or something with `step()`: a transport stands in the arrays itself.
+ * or something with `step()`: a transport stands in the arrays itself. A reader that takes all
+ * there is may be told once for each arrival, which is cheaper, but not while there is a writer: a
+ * write that stops half-way for a reason of ours would never hear of room again.
  * Cost. 24 bytes for each fd that was ever watched.
  * Invariants. The core watches exactly the directions that have an entry.
  */
@@ -26,6 +28,8 @@ export interface WatchEntry {
   readonly kind: number;
   /** Whether it keeps the process alive. */
   referenced: boolean;
+  /** A reader that takes all there is, each time it runs. */
+  readonly edge?: boolean;
 }
 
 type Direction = 'reader' | 'writer';
@@ -186,10 +190,11 @@ export class Watchers {
   }
 
   private interest(fd: number): number {
-    return (
-      ((this.readers[fd] ?? null) === null ? 0 : layout.readable) |
-      ((this.writers[fd] ?? null) === null ? 0 : layout.writable)
-    );
+    const reader = this.readers[fd] ?? null;
+    const writable = (this.writers[fd] ?? null) === null ? 0 : layout.writable;
+    if (reader === null) return writable;
+    if (reader.edge && writable === 0) return layout.readable | layout.edge;
+    return layout.readable | writable;
   }
 
   /** No holes: V8 keeps the arrays as plain memory. */

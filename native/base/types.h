@@ -15,7 +15,7 @@ inline constexpr TimeNs kNever = std::numeric_limits<double>::infinity();
 using Slot = uint32_t;
 inline constexpr Slot kNoSlot = UINT32_MAX;
 
-// Directions of readiness, as bits.
-enum Interest : uint8_t { kNone = 0, kReadable = 1, kWritable = 2 };
+// Directions of readiness, as bits. kEdge goes with kReadable alone: the reader takes all there is.
+enum Interest : uint8_t { kNone = 0, kReadable = 1, kWritable = 2, kEdge = 4 };
 
 }  // namespace ringloop

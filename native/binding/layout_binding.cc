@@ -59,6 +59,7 @@ Napi::Object DescribeLayout(Napi::Env env) {
   layout.Set("tagRemote", Count(env, kTagRemote));
   layout.Set("tagFirstLocal", Count(env, kTagFirstLocal));
   layout.Set("readable", Count(env, kReadable));
+  layout.Set("edge", Count(env, kEdge));
   layout.Set("writable", Count(env, kWritable));
   layout.Set("verdictIdle", Count(env, HostUv::kIdle));
   layout.Set("verdictBusy", Count(env, HostUv::kBusy));

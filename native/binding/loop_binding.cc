@@ -10,6 +10,7 @@
 #include "binding/require.h"
 #include "loop/remote_registry.h"
 #include "sys/clock.h"
+#include "sys/faults.h"
 
 namespace ringloop {
 namespace {
@@ -156,7 +157,10 @@ Napi::Value LoopBinding::Watch(const Napi::CallbackInfo& info) {
                        napi_get_value_uint32(env, info[1], &interest) == napi_ok;
   RINGLOOP_REQUIRE(env, numbers && fd >= 0 && static_cast<uint32_t>(fd) <= kReadyPayloadMax,
                    "fd must be a non-negative integer");
-  RINGLOOP_REQUIRE(env, interest <= (kReadable | kWritable), "interest must be 0 to 3");
+  RINGLOOP_REQUIRE(env, interest <= (kReadable | kWritable) || interest == (kReadable | kEdge),
+                   "interest must be 0 to 3, or 5");
+  // Calls that pretend to find less than there is would wait for an arrival that has been.
+  if (Faults::active()) interest &= ~uint32_t{kEdge};
   const Status status = core_->loop.Watch(fd, static_cast<uint8_t>(interest));
   if (!status.ok()) ThrowStatus(env, status);
   return env.Undefined();

@@ -8,7 +8,8 @@
 namespace ringloop {
 
 Status IoWatchers::Set(int fd, uint8_t interest) {
-  RINGLOOP_ASSERT(fd >= 0 && (interest & ~(kReadable | kWritable)) == 0);
+  RINGLOOP_ASSERT(fd >= 0);
+  RINGLOOP_ASSERT(interest <= (kReadable | kWritable) || interest == (kReadable | kEdge));
   const auto index = static_cast<size_t>(fd);
   const uint8_t before = index < interest_.size() ? interest_[index] : uint8_t{kNone};
   if (before == interest && interest == kNone) return Status::Ok();

@@ -15,6 +15,9 @@
 //   Status Wait(SelectorEvent*, uint32_t capacity, int64_t timeout_ns, uint32_t* count);
 //                                               level-triggered; kernel order; -1 waits for ever;
 //                                               an interrupted wait reports nothing, without error
+//                                               with kEdge a back end may report plain data once
+//                                               for each arrival; the end of the stream, urgent
+//                                               data and errors are level-triggered as ever
 //   Status ArmTimer(int64_t deadline_ns);       absolute, MonotonicNs(); replaces the one before;
 //                                               once due, fd() stays readable until the next
 //                                               ArmTimer or DisarmTimer, whatever Wait() meets

@@ -8,7 +8,8 @@
 //             timer that Wait() met is armed again for at once: it must stay due until the loop
 //             says otherwise. Events of one fd that arrive together are merged into one
 //             SelectorEvent, so the loop sees one shape (read before write). The kernel reports
-//             EOF and errors on the filter that was asked for, which is asyncio's rule.
+//             EOF and errors on the filter that was asked for, which is asyncio's rule. kEdge is
+//             not needed: kqueue looks at an fd when it is asked, and keeps no list of its own.
 // Cost.       Up to two changes where epoll needs one, and one more for a timer that Wait() met;
 //             merging looks back over this batch only.
 #include "sys/selector_kqueue.h"

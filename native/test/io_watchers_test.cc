@@ -116,7 +116,9 @@ TEST("a change that fails leaves the interest and the count as they were") {
 }
 
 TEST("an interest that does not exist and a negative fd end the process") {
-  CHECK(testing::Aborts([] { (void)Fixture().watchers.Set(0, 4); }));
+  CHECK(testing::Aborts([] { (void)Fixture().watchers.Set(0, kEdge); }));
+  CHECK(testing::Aborts([] { (void)Fixture().watchers.Set(0, kWritable | kEdge); }));
+  CHECK(testing::Aborts([] { (void)Fixture().watchers.Set(0, 8); }));
   CHECK(testing::Aborts([] { (void)Fixture().watchers.Set(-1, kReadable); }));
 }
 

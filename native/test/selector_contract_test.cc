@@ -3,6 +3,8 @@
 // Decision.   One suite, built for each back end: epoll, and kqueue (elsewhere than on a BSD: over
 //             kqueue_shim). Where the two kernels differ, the test names both outcomes.
 #include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 #include <cstdlib>
@@ -92,6 +94,93 @@ TEST("only the directions that were asked for are reported") {
   CHECK(selector.Add(pair.read_end.get(), kWritable).ok());
   CHECK(selector.Add(pair.write_end.get(), kReadable).ok());
   CHECK_EQUAL(selector.Select(), Ready{{pair.read_end.get(), kWritable}});
+}
+
+// ---- kEdge: the watcher takes all there is ------------------------------------------------------
+
+// Two ends of a TCP connection.
+Pair MakeTcpPair() {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* const name = reinterpret_cast<sockaddr*>(&address);
+  socklen_t length = sizeof address;
+  const UniqueFd listener(socket(AF_INET, SOCK_STREAM, 0));
+  RINGLOOP_ASSERT(bind(listener.get(), name, length) == 0 && listen(listener.get(), 1) == 0);
+  RINGLOOP_ASSERT(getsockname(listener.get(), name, &length) == 0);
+  UniqueFd client(socket(AF_INET, SOCK_STREAM, 0));
+  RINGLOOP_ASSERT(connect(client.get(), name, length) == 0);
+  return {UniqueFd(accept(listener.get(), nullptr, nullptr)), std::move(client)};
+}
+
+std::string ReceiveOnce(int fd) {
+  char buffer[64];
+  const ssize_t count = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+  return count < 0 ? "nothing" : std::string(buffer, static_cast<size_t>(count));
+}
+
+void SendText(int fd, std::string_view text, int flags = 0) {
+  CHECK_EQUAL(send(fd, text.data(), text.size(), flags), text.size());
+}
+
+TEST("with kEdge each arrival is reported") {
+  Opened selector;
+  const Pair pair = MakeTcpPair();
+  const int fd = pair.read_end.get();
+  const Ready readable{{fd, kReadable}};
+  SendText(pair.write_end.get(), "before");
+  CHECK(Readable(fd, kSurelyMs));
+  CHECK(selector.Add(fd, kReadable | kEdge).ok());
+  CHECK_EQUAL(selector.Select(), readable);
+  CHECK_EQUAL(ReceiveOnce(fd), "before");
+  CHECK_EQUAL(selector.Select(), Ready{});
+  for (const char* text : {"one", "two"}) {
+    SendText(pair.write_end.get(), text);
+    CHECK_EQUAL(selector.Select(64, kHour), readable);
+    CHECK_EQUAL(ReceiveOnce(fd), text);
+  }
+  SendText(pair.write_end.get(), "waits");
+  CHECK_EQUAL(selector.Select(64, kHour), readable);
+  CHECK(selector.Modify(fd, kReadable | kEdge).ok());  // asks once more
+  CHECK_EQUAL(selector.Select(), readable);
+  CHECK(selector.Modify(fd, kReadable).ok());
+  for (int i = 0; i < 3; i++) CHECK_EQUAL(selector.Select(), readable);
+}
+
+TEST("with kEdge the end that comes with the last bytes is reported until it is read") {
+  for (const bool is_reset : {false, true}) {
+    Opened selector;
+    Pair pair = MakeTcpPair();
+    const int fd = pair.read_end.get();
+    const Ready readable{{fd, kReadable}};
+    CHECK(selector.Add(fd, kReadable | kEdge).ok());
+    SendText(pair.write_end.get(), "last");
+    const linger at_once{1, 0};
+    if (is_reset) {
+      setsockopt(pair.write_end.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+    pair.write_end.Reset();
+    CHECK_EQUAL(selector.Select(64, kHour), readable);
+    CHECK_EQUAL(ReceiveOnce(fd), "last");
+    for (int i = 0; i < 3; i++) CHECK_EQUAL(selector.Select(), readable);
+    CHECK_EQUAL(ReceiveOnce(fd), is_reset ? "nothing" : "");
+  }
+}
+
+TEST("with kEdge what stands behind urgent data is reported") {
+  Opened selector;
+  const Pair pair = MakeTcpPair();
+  const int fd = pair.read_end.get();
+  CHECK(selector.Add(fd, kReadable | kEdge).ok());
+  SendText(pair.write_end.get(), "before");
+  SendText(pair.write_end.get(), "!", MSG_OOB);
+  SendText(pair.write_end.get(), "behind");
+  std::string got;
+  while (got != "beforebehind") {
+    CHECK_EQUAL(selector.Select(64, kSurelyMs * kMs), Ready{{fd, kReadable}});
+    const std::string text = ReceiveOnce(fd);
+    if (text != "nothing") got += text;
+  }
 }
 
 TEST("Modify replaces the interest") {
