@@ -49,6 +49,11 @@ export function unpackAddress(packed: PackedAddress): SocketAddress | string | u
   return family === 1 ? text : { address: text, port, family: 'IPv6' };
 }
 
+/** Whether it is one of IPv4 or IPv6. */
+export function isInternet(packed: PackedAddress): boolean {
+  return typeof packed === 'number' || packed?.family === 6;
+}
+
 /** Of this end of a socket. undefined: it has none, or is closed. */
 export function localName(fd: number): SocketAddress | string | undefined {
   if (fd < 0 || sockets.localName(fd) < 0) return undefined;

@@ -93,13 +93,14 @@ function* makeTransport<P extends StreamProtocol>(
   loop: EventLoop,
   fd: number,
   factory: () => P,
+  foreign = false,
 ): Generator<unknown, Connection<P>, any> {
   let transport: SocketTransport;
   let protocol: P;
   try {
     protocol = factory();
     checkProtocol('protocolFactory', protocol);
-    transport = new SocketTransport(loop, fd, protocol, null, packPeer(fd));
+    transport = new SocketTransport(loop, fd, protocol, null, packPeer(fd), foreign);
   } catch (error) {
     sockets.close(fd);
     throw error;
@@ -203,5 +204,5 @@ function* acceptedSocketSteps<P extends StreamProtocol>(
   currentLoop().watchers.checkFree('connectAcceptedSocket', fd);
   checked(sockets.peerName(fd), 'getpeername');
   checked(sockets.setNonBlocking(fd), 'fcntl');
-  return yield* makeTransport(currentLoop(), fd, factory);
+  return yield* makeTransport(currentLoop(), fd, factory, true);
 }

@@ -2,7 +2,7 @@
 import { isExit, show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
-import { localName, packAddress } from './address.js';
+import { isInternet, localName, packAddress } from './address.js';
 import {
   checkBacklog,
   type ListenOptions,
@@ -55,7 +55,7 @@ function acceptWith(
   const { keepAlive = false, noDelay = true } = options;
   return (fd, server) => {
     const peer = packAddress();
-    if (peer !== null && (typeof peer === 'number' || peer.family === 6)) {
+    if (isInternet(peer)) {
       if (noDelay) sockets.setOption(fd, netLayout.noDelay, 4, 1);
       if (keepAlive) sockets.setOption(fd, netLayout.keepAlive, 4, 1);
     }

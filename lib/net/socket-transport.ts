@@ -25,7 +25,7 @@ import { KIND_STEP } from '../loop/ready-queue.js';
 import type { WatchEntry } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
-import { localName, type PackedAddress, unpackAddress, whereOf } from './address.js';
+import { isInternet, localName, type PackedAddress, unpackAddress, whereOf } from './address.js';
 import type { BufferedProtocol, Protocol, StreamProtocol } from './protocol.js';
 import {
   COPY_MAX,
@@ -48,6 +48,7 @@ import {
   checkBuffer,
   EOF_RECEIVED,
   EOF_WRITTEN,
+  LEVEL,
   LOST,
   PAUSED,
   READS_LARGE,
@@ -59,7 +60,8 @@ import { WriteQueue } from './write-queue.js';
 
 /** V8 keeps objects that C++ has made as hash tables, which are slow to look into. */
 const { receive, receiveInto, send, sendBytes } = sockets;
-const SEND_AT = netLayout.receiveBytes;
+const RECEIVE_BYTES = netLayout.receiveBytes;
+const SEND_AT = RECEIVE_BYTES;
 const AGAIN = -netLayout.EAGAIN;
 /** Bytes of a file in one call: so long the loop stands still. */
 const SENDFILE_MAX = 1024 * 1024;
@@ -106,8 +108,11 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
     readonly owner: TransportOwner | null,
     /** @internal */
     readonly peer: PackedAddress,
+    foreign = false,
   ) {
     super(loop, protocol);
+    // Of a unix socket a read ends before passed fds; of what somebody has opened, nobody knows.
+    if (foreign || !isInternet(peer)) this.flags |= LEVEL;
     loop.watchers.own(fd, this);
     owner?.attach(this);
   }
@@ -202,6 +207,11 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
 
   // ---- reading ----------------------------------------------------------------------------------
 
+  /** @internal Whether a read empties the socket. */
+  get edge(): boolean {
+    return (this.flags & LEVEL) === 0;
+  }
+
   /** @internal The fd is readable. */
   step(): void {
     this.loop.runBody(this.context, this);
@@ -223,8 +233,18 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
       this.readNothing(count);
       return;
     }
-    if (count >= LARGE_READ) this.flags |= READS_LARGE;
+    if (count >= LARGE_READ) {
+      this.flags |= READS_LARGE;
+      if (count === RECEIVE_BYTES) this.leftBehind();
+    }
     this.callDataReceived(copyOf(received, count));
+  }
+
+  /** A read has filled its memory: from now on the selector is asked as long as there is more. */
+  private leftBehind(): void {
+    if ((this.flags & LEVEL) !== 0) return;
+    this.flags |= LEVEL;
+    this.startReading();
   }
 
   /** Where much comes, it is received into the memory that is handed out. */
@@ -236,6 +256,7 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
       this.readNothing(count);
     } else if (count >= LARGE_READ) {
       spare = null;
+      if (count === LARGE_BUFFER) this.leftBehind();
       this.callDataReceived(target.subarray(0, count));
     } else {
       this.flags &= ~READS_LARGE;
@@ -266,6 +287,7 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
       this.readNothing(count);
       return;
     }
+    if (count === buffer.length) this.leftBehind();
     receivingInto(buffer);
     try {
       protocol.bufferUpdated(count, ours ? receivedView(count) : buffer.subarray(0, count));

@@ -46,6 +46,8 @@ export const BUFFERED = 64;
 export const EOF_RECEIVED = 128;
 /** @internal The last read was a large one. */
 export const READS_LARGE = 256;
+/** @internal A read may leave something behind. */
+export const LEVEL = 512;
 
 /** @internal What a server keeps account of: a transport, or what is about to become one. */
 export interface OpenConnection {
