@@ -53,7 +53,8 @@ export type FamilyNumber = 4 | 6 | 1;
 
 export interface Sockets {
   readonly layout: NetLayout;
-  attach(slab: ArrayBuffer): void;
+  /** Returns where in it the slab begins. */
+  attach(memory: ArrayBuffer): number;
   /** Into the slab. 0: the end. `read` is for fds that are no sockets, as `write` is. */
   receive(fd: number): number;
   receiveInto(fd: number, target: Uint8Array, offset: number): number;

@@ -51,10 +51,10 @@ let stride = 1;
 export function attachDatagrams(): void {
   if (words.length > 0) return;
   const memory = new ArrayBuffer(netLayout.datagramSlabBytes);
-  sockets.attach(memory);
-  words = new Uint32Array(memory);
-  bytes = Buffer.from(memory);
-  outgoing = new Uint8Array(memory, netLayout.datagramSend, netLayout.datagramSendBytes);
+  const base = sockets.attach(memory);
+  words = new Uint32Array(memory, base);
+  bytes = Buffer.from(memory, base);
+  outgoing = new Uint8Array(memory, base + netLayout.datagramSend, netLayout.datagramSendBytes);
 }
 
 // ---- receiving ----------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ export function receivedData(index: number): Buffer | null {
   const at = index * stride;
   let view = views[at]!;
   if (view.length !== length) {
-    view = new Uint8Array(bytes.buffer, at * netLayout.datagramBytes, length);
+    view = new Uint8Array(bytes.buffer, bytes.byteOffset + at * netLayout.datagramBytes, length);
     views[at] = view;
   }
   const data = Buffer.allocUnsafe(length);

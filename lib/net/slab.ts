@@ -15,19 +15,24 @@ export const { sockets } = coreModule;
 export const netLayout = sockets.layout;
 
 const memory = new ArrayBuffer(netLayout.slabBytes);
-sockets.attach(memory);
+/** Where the slab begins: at a cache line. */
+const base = sockets.attach(memory);
 
 /** What was received. */
-export const received: Buffer = Buffer.from(memory, 0, netLayout.receiveBytes);
+export const received: Buffer = Buffer.from(memory, base, netLayout.receiveBytes);
 
 /** Where small writes are copied to. */
-export const outgoing: Buffer = Buffer.from(memory, netLayout.receiveBytes, netLayout.sendBytes);
+export const outgoing: Buffer = Buffer.from(
+  memory,
+  base + netLayout.receiveBytes,
+  netLayout.sendBytes,
+);
 
 /** From here on a write is cheaper from where it stands. */
 export const COPY_MAX = 16 * 1024;
 
-const page = new Uint32Array(memory, netLayout.addressOffset, 4);
-const pageBytes = new Uint8Array(memory, netLayout.addressOffset);
+const page = new Uint32Array(memory, base + netLayout.addressOffset, 4);
+const pageBytes = new Uint8Array(memory, base + netLayout.addressOffset);
 
 /** A number of the address page, by its offset there. */
 export function addressWord(offset: number): number {
@@ -76,5 +81,5 @@ export function kept(bytes: Uint8Array): Uint8Array {
 
 /** A copy of a part of the slab. */
 export function slabCopy(start: number, end: number): Buffer {
-  return Buffer.from(new Uint8Array(memory, start, end - start));
+  return Buffer.from(new Uint8Array(memory, base + start, end - start));
 }

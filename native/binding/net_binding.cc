@@ -30,13 +30,14 @@ class Slab {
  public:
   explicit Slab(size_t size) : size_(size) {}
 
-  // False: `value` is no ArrayBuffer of that size.
-  bool Attach(napi_env env, napi_value value) {
+  // Where in it the slab begins; nothing: `value` is no ArrayBuffer of that size.
+  std::optional<size_t> Attach(napi_env env, napi_value value) {
     bool is_buffer = false;
-    if (napi_is_arraybuffer(env, value, &is_buffer) != napi_ok || !is_buffer) return false;
-    if (Bytes(env, value) == nullptr) return false;
-    buffer_ = Napi::Persistent(Napi::ArrayBuffer(env, value));
-    return true;
+    if (napi_is_arraybuffer(env, value, &is_buffer) != napi_ok || !is_buffer) return {};
+    if (Bytes(env, value) == nullptr) return {};
+    Napi::ArrayBuffer buffer(env, value);
+    buffer_ = Napi::Persistent(buffer);
+    return Padding(buffer.Data());
   }
 
   // Null: there is none, or somebody has detached it.
@@ -51,7 +52,12 @@ class Slab {
     void* data = nullptr;
     size_t length = 0;
     const bool known = napi_get_arraybuffer_info(env, value, &data, &length) == napi_ok;
-    return known && length == size_ ? static_cast<uint8_t*>(data) : nullptr;
+    if (!known || length != size_ + kSlabAlignment) return nullptr;
+    return static_cast<uint8_t*>(data) + Padding(data);
+  }
+
+  static size_t Padding(const void* data) {
+    return -reinterpret_cast<uintptr_t>(data) % kSlabAlignment;
   }
 
   size_t size_;
@@ -493,12 +499,11 @@ napi_value JsSendDatagram(napi_env env, napi_callback_info info) {
 
 Napi::Value Attach(const Napi::CallbackInfo& info) {
   auto* memory = static_cast<Memory*>(info.Data());
-  const bool attached = memory->slab.Attach(info.Env(), info[0]) ||
-                        memory->datagrams.Attach(info.Env(), info[0]);
-  if (!attached) {
-    Napi::TypeError::New(info.Env(), "ringloop: the slab has the wrong size")
-        .ThrowAsJavaScriptException();
-  }
+  std::optional<size_t> start = memory->slab.Attach(info.Env(), info[0]);
+  if (!start) start = memory->datagrams.Attach(info.Env(), info[0]);
+  if (start) return Napi::Number::New(info.Env(), static_cast<double>(*start));
+  Napi::TypeError::New(info.Env(), "ringloop: the slab has the wrong size")
+      .ThrowAsJavaScriptException();
   return info.Env().Undefined();
 }
 
@@ -516,7 +521,7 @@ Napi::Object DescribeNetLayout(Napi::Env env) {
   const auto add = [&](const char* name, size_t value) {
     layout.Set(name, Napi::Number::New(env, static_cast<double>(value)));
   };
-  add("slabBytes", kSlabBytes);
+  add("slabBytes", kSlabBytes + kSlabAlignment);
   add("receiveBytes", kReceiveBytes);
   add("sendBytes", kSendBytes);
   add("addressOffset", kAddressOffset);
@@ -525,7 +530,7 @@ Napi::Object DescribeNetLayout(Napi::Env env) {
   add("ipv4", offsetof(AddressRecord, ipv4));
   add("rawLength", offsetof(AddressRecord, raw_length));
   add("raw", offsetof(AddressRecord, raw));
-  add("datagramSlabBytes", kDatagramSlabBytes);
+  add("datagramSlabBytes", kDatagramSlabBytes + kSlabAlignment);
   add("datagramBytes", kDatagramBytes);
   add("datagramBatch", kDatagramBatch);
   add("datagramRecords", kDatagramRecordsOffset);

@@ -84,6 +84,8 @@ interface Fresh {
   sockets: Sockets;
   calls: Calls;
   slabs: ArrayBuffer[];
+  /** Where each of them begins. */
+  starts: number[];
 }
 
 /** The calls once more, with slabs of their own if they get any. */
@@ -96,8 +98,8 @@ function fresh(attached: boolean): Fresh {
   const { sockets } = module.exports;
   const { slabBytes, datagramSlabBytes } = sockets.layout;
   const slabs = attached ? [new ArrayBuffer(slabBytes), new ArrayBuffer(datagramSlabBytes)] : [];
-  for (const slab of slabs) sockets.attach(slab);
-  return { sockets, calls: sockets as unknown as Calls, slabs };
+  const starts = slabs.map((slab) => sockets.attach(slab));
+  return { sockets, calls: sockets as unknown as Calls, slabs, starts };
 }
 
 /** What the call answers; a socket that it opened is closed again. */
@@ -147,7 +149,7 @@ function withSocket(sockets: Sockets, body: (fd: number) => void): void {
 
 describe('the raw socket calls', () => {
   const own = fresh(true);
-  const { sockets, calls, slabs } = own;
+  const { sockets, calls, slabs, starts } = own;
   const { layout } = sockets;
   const names = Object.keys(sockets).filter((name) => name !== 'layout' && name !== 'attach');
 
@@ -210,6 +212,18 @@ describe('the raw socket calls', () => {
     detach(gone);
     refused(() => calls['attach']!(gone), 'detached');
     assert.equal(sockets.read(-1), -9);
+  });
+
+  it('begin a slab at a cache line, wherever its memory begins', () => {
+    for (let i = 0; i < 10; i++) {
+      const memory = new ArrayBuffer(layout.slabBytes);
+      const start = sockets.attach(memory);
+      assert.ok(start >= 0 && start < 64, `${start}`);
+      withSocket(sockets, (fd) => sockets.localName(fd));
+      const address = new Uint32Array(memory, start + layout.addressOffset, 4);
+      assert.equal(address[layout.family / 4], 4);
+    }
+    starts[0] = sockets.attach(slabs[0]!);
   });
 
   it('do not use a slab that was detached, until there is another', () => {
@@ -298,7 +312,7 @@ describe('the raw socket calls', () => {
 
   /** The port in the address page. */
   function portOf(slab: ArrayBuffer): number {
-    return new Uint32Array(slab, layout.addressOffset, 4)[layout.port / 4]!;
+    return new Uint32Array(slab, starts[0]! + layout.addressOffset, 4)[layout.port / 4]!;
   }
 
   it('take no text for an address that is none', () => {
@@ -319,7 +333,7 @@ describe('the raw socket calls', () => {
   });
 
   it('believe no address record', () => {
-    const page = new Uint32Array(slabs[0]!, layout.addressOffset, 4);
+    const page = new Uint32Array(slabs[0]!, starts[0]! + layout.addressOffset, 4);
     for (const family of [0, 1, 2, 4, 5, 6, 10, 2 ** 31, 2 ** 32 - 1]) {
       for (const rawLength of [0, 1, 2, 3, 16, 28, 110, 128, 129, 2 ** 31, 2 ** 32 - 1]) {
         page[layout.family / 4] = family;
@@ -333,7 +347,7 @@ describe('the raw socket calls', () => {
   it('send to no address that a record makes up', () => {
     withSocket(sockets, (fd) => {
       const random = new Random(11);
-      const view = new DataView(slabs[1]!);
+      const view = new DataView(slabs[1]!, starts[1]!);
       const record = layout.datagramSendRecords;
       const address = record + layout.datagramAddress;
       for (let i = 0; i < 1000; i++) {
