@@ -3,7 +3,7 @@
 // Facts.      EPOLLHUP and EPOLLERR are reported whether asked for or not. A closed fd leaves the
 //             set by itself once its last duplicate is closed, and its number may come back.
 //             timerfd_settime() also clears an expiry that nobody read. Level-triggered, the kernel
-//             asks every fd that it has reported once more, the next time: 1 to 3 % of an echo.
+//             asks every fd that it has reported once more, the next time: 1 to 5 % of an echo.
 //             A read that got less than it had room for has emptied the socket, unless it stopped
 //             before urgent data or before the end, and those have events of their own.
 // Decision.   HUP and ERR count for every direction that was asked for (asyncio's rule), so the
