@@ -16,7 +16,8 @@
  *      ^              |
  *      |        runIteration -- handle, step, settled       (exactly the snapshot)
  *      |              |
- *      +--- drain / budget: back to libuv, then here again, in the middle of the snapshot
+ *      +--- drain: microtasks, then here again, in the middle of the snapshot
+ *      +--- budget: libuv serves the application, then the same
  */
 import { performance } from 'node:perf_hooks';
 
@@ -62,7 +63,7 @@ export interface SchedulerOptions {
   debug?: boolean;
 }
 
-/** Time in libuv's hands is the application's: a storm of callbacks gives it back after this. */
+/** How long, in ms, a burst of callbacks and drains may keep libuv from the application itself. */
 const BUDGET_MS = 1;
 /** Callbacks between two looks at the clock and the selector. An iteration counts for some. */
 const TURN_INTERVAL = 256;
@@ -82,6 +83,8 @@ const TAG_MASK = (1 << TAG_BITS) - 1;
 const TAG_TIMER = layout.tagTimer;
 const TAG_REMOTE = layout.tagRemote;
 const TAG_READABLE = layout.tagReadable;
+/** How often libuv has entered: several calls of `dispatch` can belong to one entry. */
+const ENTRIES = layout.statistics['wakeups']!;
 /** Not a verdict of dispatch: the iteration is complete. */
 const COMPLETE = -1;
 
@@ -119,6 +122,8 @@ export abstract class Dispatcher {
   private stopping = false;
   private untilClockCheck = 1;
   private clockCheckInterval = 1;
+  /** The entry that the time budget belongs to. */
+  private budgetOfEntry = 0;
   /** Doubles from the start: a field that becomes one later costs V8 its compiled code. */
   private lastTimeMs = -Infinity;
   private budgetEndMs = -Infinity;
@@ -272,12 +277,13 @@ export abstract class Dispatcher {
     const outerContext = state.context;
     state.loop = this as unknown as Scheduler;
     this.awake = true;
-    if (!this.inDrain) this.enterFresh();
+    // Outside an iteration the world may have moved: the next one looks.
+    if (!this.inDrain) this.sinceTurn = TURN_INTERVAL;
     this.inDrain = false;
     let verdict = VERDICT_IDLE;
     try {
       if (this.exitError !== null) this.throwExitError(this.exitError.value);
-      verdict = this.runIterations();
+      verdict = this.mayGoOn() ? this.runIterations() : VERDICT_BUSY;
     } catch (error) {
       this.leave({ value: error });
     } finally {
@@ -297,8 +303,19 @@ export abstract class Dispatcher {
     throw error;
   }
 
-  private enterFresh(): void {
-    this.sinceTurn = TURN_INTERVAL;
+  /**
+   * The budget is that of libuv's entry, whatever it is that leads back here within one: a drain,
+   * or microtasks that queue something for a loop that had nothing left to do.
+   */
+  private mayGoOn(): boolean {
+    const entry = this.doubles[ENTRIES]!;
+    if (entry === this.budgetOfEntry) return --this.untilClockCheck > 0 || !this.budgetIsUsedUp();
+    this.budgetOfEntry = entry;
+    this.startBudget();
+    return true;
+  }
+
+  private startBudget(): void {
     this.lastClockCheckMs = now();
     this.budgetEndMs = this.lastClockCheckMs + BUDGET_MS;
     // Small at first: the callbacks may have become slow since the last time.

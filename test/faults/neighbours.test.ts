@@ -6,7 +6,18 @@ import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { text } from 'node:stream/consumers';
 
-import { createTask, Future, getEventLoop, run, sleep, type Task } from 'ringloop';
+import {
+  createTask,
+  Event,
+  Future,
+  gather,
+  getEventLoop,
+  memoryChannel,
+  Queue,
+  run,
+  sleep,
+  type Task,
+} from 'ringloop';
 import { withReports } from '../support/capture.js';
 import { messageOf, startWorker } from '../support/workers.js';
 
@@ -109,6 +120,135 @@ describe('a storm of tasks that never wait for anything real', () => {
     for (const storm of storms) storm.cancel();
     await Promise.allSettled(storms);
     assert.ok(ms < SOON_MS, `${ms} ms`);
+  });
+});
+
+/** Ends by itself, so that what is starved fails instead of hanging. */
+const STEPS_MAX = 100_000;
+
+/** Async functions that never wait for anything real, as long as `goOn()` says so. */
+const ASYNC_STORMS: Record<string, (goOn: () => boolean) => Promise<unknown>> = {
+  'sleep(0) in a task': async (goOn) => {
+    while (goOn()) await sleep(0);
+  },
+  'tasks that are made and awaited': async (goOn) => {
+    while (goOn()) await createTask(async () => 1);
+  },
+  'gathers of two': async (goOn) => {
+    while (goOn())
+      await gather(
+        async () => 1,
+        async () => 2,
+      );
+  },
+  'two tasks with a queue between them': async (goOn) => {
+    const queue = new Queue<number>(1);
+    const consumer = createTask(async () => {
+      for (;;) await queue.get();
+    });
+    while (goOn()) await queue.put(1);
+    consumer.cancel();
+  },
+  'two tasks with a channel between them': async (goOn) => {
+    const [sender, receiver] = memoryChannel<number>(0);
+    const consumer = createTask(async () => {
+      for (;;) await receiver.receive();
+    });
+    while (goOn()) await sender.send(1);
+    consumer.cancel();
+  },
+  'two tasks with an event between them': async (goOn) => {
+    const event = new Event();
+    const setter = createTask(async () => {
+      for (;;) {
+        event.set();
+        event.clear();
+        await sleep(0);
+      }
+    });
+    while (goOn()) await event.wait();
+    setter.cancel();
+  },
+};
+
+/** What a Node program expects to be served beside them. */
+const NEIGHBOURS: Record<string, (served: () => void) => void> = {
+  setTimeout: (served) => setTimeout(served, 1),
+  setImmediate: (served) => setImmediate(served),
+  'a signal handler': (served) => {
+    process.once('SIGUSR2', served);
+    process.kill(process.pid, 'SIGUSR2');
+  },
+  'an HTTP server': (served) => {
+    const server = createServer((_request, response) => response.end('served'));
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      get({ port, host: '127.0.0.1', agent: false }, (response) => {
+        response.resume();
+        response.on('end', () => server.close(served));
+      });
+    });
+  },
+};
+
+// A step that asks for microtasks leaves the dispatcher before the time budget is looked at, and an
+// idle loop that microtasks wake is entered again at once: both went on for ever.
+describe('a storm of async functions', () => {
+  for (const [storm, blow] of Object.entries(ASYNC_STORMS)) {
+    for (const [neighbour, ask] of Object.entries(NEIGHBOURS)) {
+      it(`of ${storm} does not starve ${neighbour}`, async () => {
+        let steps = 0;
+        let served = false;
+        const end = new Promise<void>((resolve) => {
+          ask(() => {
+            served = true;
+            resolve();
+          });
+        });
+        let servedInTime = false;
+        await run(async () => {
+          await blow(() => !served && ++steps < STEPS_MAX);
+          servedInTime = served;
+        });
+        await end;
+        assert.ok(servedInTime, `not served within ${steps} steps`);
+      });
+    }
+  }
+
+  it('of ten thousand tasks at once is interrupted again and again', async () => {
+    let immediates = 0;
+    const seen = new Set<number>();
+    let on = true;
+    const tick = (): void => {
+      immediates++;
+      if (on) setImmediate(tick);
+    };
+    setImmediate(tick);
+    await run(async () => {
+      const one = async (): Promise<void> => {
+        seen.add(immediates);
+        await sleep(0);
+        seen.add(immediates);
+      };
+      await gather(Array.from({ length: 10_000 }, () => () => one()));
+    });
+    on = false;
+    assert.ok(seen.size > 3, `${seen.size} parts`);
+  });
+
+  it('of run() after run() from plain code is interrupted, too', async () => {
+    let served = false;
+    const timeout = new Promise<void>((resolve) => {
+      setTimeout(() => {
+        served = true;
+        resolve();
+      }, 1);
+    });
+    let runs = 0;
+    while (!served && ++runs < STEPS_MAX / 10) await run(async () => sleep(0));
+    assert.ok(served, `not served within ${runs} runs`);
+    await timeout;
   });
 });
 
