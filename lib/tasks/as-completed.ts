@@ -165,7 +165,8 @@ function* ended(): Generator<unknown, IteratorReturnResult<void>, any> {
 /**
  * Runs awaitables concurrently and hands out their results in the order in which they come.
  *
- * @param awaitables - coroutines, futures, tasks, promises or functions
+ * @param awaitables - coroutines, futures, tasks, promises or functions. The same object twice
+ *   counts once; a function is called as often as it is mentioned
  * @param options - `timeout`: milliseconds; what has not come by then throws a TimeoutError;
  *   `signal`: what has not come when it is aborted throws its reason
  * @returns an iterator of coroutines, and an async iterator of futures
@@ -187,6 +188,17 @@ export function asCompleted<A extends Awaitable<any> | Runnable<any>>(
   ) {
     throw new TypeError(`asCompleted: expected an iterable of awaitables, got ${show(awaitables)}`);
   }
-  const futures = [...new Set(awaitables)].map((each) => ensureFuture(each));
+  const futures = distinct(awaitables).map((each) => ensureFuture(each));
   return new AsCompleted(new Set(futures) as Set<Future<Awaited<A>>>, timeout, options.signal);
+}
+
+/** Each object once, as in asyncio; a function is not a coroutine but makes one for each mention. */
+function distinct<A>(awaitables: Iterable<A>): A[] {
+  const seen = new Set<A>();
+  return [...awaitables].filter((each) => {
+    if (typeof each === 'function') return true;
+    if (seen.has(each)) return false;
+    seen.add(each);
+    return true;
+  });
 }

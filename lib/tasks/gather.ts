@@ -141,8 +141,8 @@ function outcomeOf(child: Future<unknown>): unknown {
 /**
  * Runs awaitables concurrently.
  *
- * @param awaitables - coroutines, futures, tasks, promises or functions, one by one or as an array;
- *   the same one twice is run once
+ * @param awaitables - coroutines, futures, tasks, promises or functions, one by one or as an array.
+ *   The same object twice is run once; a function is called as often as it is mentioned
  * @param options - `returnExceptions`: errors become results; `signal` cancels the gather, which
  *   then throws the signal's reason
  * @returns a future of the results, in the order of the arguments. The first error settles it at
@@ -218,12 +218,13 @@ function gatherChildren(
 }
 
 /**
- * Where the same coroutine stands twice. Looking it up in a Set would cost as much as running a
+ * Where the same coroutine stands twice; a function is called for each mention. Looking it up in a Set would cost as much as running a
  * task, so in long lists only neighbours are compared; a coroutine that is run twice all the same
  * gets a RuntimeError where it waits.
  */
 function indexOfEarlier(awaitables: Gatherable[], index: number): number {
   const awaitable = awaitables[index];
+  if (typeof awaitable === 'function') return -1;
   if (awaitables.length > EXHAUSTIVE_MAX) {
     return index > 0 && awaitables[index - 1] === awaitable ? index - 1 : -1;
   }

@@ -133,6 +133,19 @@ describe('asCompleted', () => {
       assert.equal(yield* all[0]!, 'x');
     }));
 
+  it('calls a function as often as it is given', () =>
+    withVirtualTime(function* () {
+      let calls = 0;
+      function* generator(): Generator<unknown, number, any> {
+        return ++calls;
+      }
+      const asyncFunction = async (): Promise<number> => ++calls;
+      const results: number[] = [];
+      const all = [generator, asyncFunction, generator, generator, asyncFunction];
+      for (const next of asCompleted<() => any>(all)) results.push((yield* next) as number);
+      assert.deepEqual(results.sort(), [1, 2, 3, 4, 5]);
+    }));
+
   it('gives several waiting tasks one result each', () =>
     withVirtualTime(function* () {
       const nexts = [...asCompleted([after(20, 'b'), after(10, 'a')])];

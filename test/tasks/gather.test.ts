@@ -25,6 +25,8 @@ function* failAfter(ms: number, message: string): Generator<unknown, never, any>
   throw new RangeError(message);
 }
 
+let calls = 0;
+
 describe('gather', () => {
   it('runs everything at once and returns the results in the order of the arguments', () =>
     withVirtualTime(function* () {
@@ -95,6 +97,36 @@ describe('gather', () => {
       const results = yield* gather([same, same, ...many] as Generator<unknown, unknown, any>[]);
       assert.deepEqual(results, ['same', 'same', ...Array.from({ length: 40 }, (_, i) => i)]);
     }));
+
+  // gather(...Array(10).fill(worker)), the ordinary way to start ten workers, started one.
+  for (const [kind, worker] of [
+    [
+      'a generator function',
+      function* () {
+        yield* sleep(1);
+        return ++calls;
+      },
+    ],
+    [
+      'an async function',
+      async () => {
+        await sleep(1);
+        return ++calls;
+      },
+    ],
+  ] as [string, () => Generator<unknown, number, any>][]) {
+    it(`calls ${kind} as often as it is given`, () =>
+      withVirtualTime(function* () {
+        calls = 0;
+        assert.deepEqual(yield* gather(worker, worker), [1, 2]);
+        assert.deepEqual(
+          yield* gather(...Array(10).fill(worker)),
+          [3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+        );
+        assert.equal((yield* gather(Array(40).fill(worker))).length, 40);
+        assert.equal(calls, 52);
+      }));
+  }
 
   it('throws the first error at once, and lets the others run on', () =>
     withVirtualTime(function* () {
