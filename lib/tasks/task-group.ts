@@ -78,6 +78,8 @@ export class TaskGroup {
     cancelScope?.adopt(task); // if a task factory has dropped the option
     this.tasks.add(task);
     task.addListener({ settled: (done: Task<any>) => this.taskDone(done) });
+    // Its eager first step may have ended the group, which did not know of it yet.
+    if (this.aborting) task.cancel();
     return task;
   }
 

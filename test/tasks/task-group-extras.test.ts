@@ -591,6 +591,79 @@ function* randomGroup(
   });
 }
 
+// While a task takes its eager first step its group does not have it yet, and cancel() missed it: the
+// group waited for ever.
+describe('a TaskGroup that ends while a child is being started eagerly', () => {
+  type Child = (then: () => void) => () => Generator<unknown, void, any> | Promise<unknown>;
+  const CHILDREN: [kind: string, child: Child][] = [
+    [
+      'a generator coroutine',
+      (then) =>
+        function* () {
+          then();
+          yield* new Future<void>();
+        },
+    ],
+    [
+      'an async function',
+      (then) => async () => {
+        then();
+        await new Future<void>();
+      },
+    ],
+  ];
+  for (const [kind, child] of CHILDREN) {
+    it(`by cancel() cancels it, in ${kind}`, () =>
+      withVirtualTime(function* () {
+        let task: Task<any> | null = null;
+        yield* taskGroup(function* (group) {
+          task = group.createTask(
+            child(() => group.cancel()),
+            { eagerStart: true },
+          );
+        });
+        assert.equal(task!.cancelled(), true);
+      }));
+
+    it(`by the failure of what the child itself has started cancels it, in ${kind}`, () =>
+      withVirtualTime(function* () {
+        let task: Task<any> | null = null;
+        const failing = function* (): Generator<unknown, void, any> {
+          throw new RangeError('at once');
+        };
+        const error = yield* errorOf(
+          taskGroup(function* (group) {
+            const start = (): void => void group.createTask(failing, { eagerStart: true });
+            task = group.createTask(child(start), { eagerStart: true });
+            yield* new Future();
+          }),
+        );
+        assert.ok(error instanceof ExceptionGroup);
+        assert.equal(task!.cancelled(), true);
+      }));
+
+    it(`by cancel() in start() cancels it, in ${kind}`, () =>
+      withVirtualTime(function* () {
+        let ended = false;
+        yield* taskGroup(function* (group) {
+          yield* errorOf(
+            group.start(
+              (started) =>
+                child(() => {
+                  started(undefined);
+                  group.cancel();
+                })() as Generator<unknown, void, any>,
+              { eagerStart: true },
+            ),
+          );
+          ended = true;
+          yield* sleep(0);
+        });
+        assert.equal(ended, true);
+      }));
+  }
+});
+
 describe('TaskGroups in random programs', () => {
   it('leave no task and no request to cancel behind', async () => {
     for (let seed = 1; seed <= 200; seed++) {
