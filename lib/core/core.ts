@@ -58,6 +58,8 @@ export interface Core {
   submit(): void;
   /** Makes libuv call `dispatch` soon. */
   wake(): void;
+  /** Whether libuv has anything left to wait for. */
+  hostIsAlive(): boolean;
   /** Watches exactly `interest` of an fd, 0 for none. Throws the system's error. */
   watch(fd: number, interest: number): void;
   /** The ready ring moved to a larger buffer. */

@@ -9,6 +9,7 @@
  * when the operation is over.
  */
 import type { Yieldable } from '../types.js';
+import { ignoreAbort, listenToAbort } from './abort-signal.js';
 import { checkSignal } from './check-signal.js';
 import { Coroutine } from './coroutine.js';
 import { Future } from './future.js';
@@ -33,7 +34,7 @@ class AbortableSteps<T> implements Iterator<unknown, T, any> {
   next(received?: unknown): IteratorResult<unknown, T> {
     if (received !== RESUMED) {
       this.signal.throwIfAborted();
-      this.signal.addEventListener('abort', this.onAbort, { once: true });
+      listenToAbort(this.signal, this.onAbort);
     }
     return this.follow(() => this.steps.next(received));
   }
@@ -43,7 +44,7 @@ class AbortableSteps<T> implements Iterator<unknown, T, any> {
   }
 
   return(value: T): IteratorResult<unknown, T> {
-    this.signal.removeEventListener('abort', this.onAbort);
+    ignoreAbort(this.signal, this.onAbort);
     return this.steps.return?.(value) ?? { value, done: true };
   }
 
@@ -53,7 +54,7 @@ class AbortableSteps<T> implements Iterator<unknown, T, any> {
       result = step();
     } finally {
       if (result === null || result.done) {
-        this.signal.removeEventListener('abort', this.onAbort);
+        ignoreAbort(this.signal, this.onAbort);
       }
     }
     this.current = !result.done && result.value instanceof Future ? result.value : null;
@@ -93,6 +94,6 @@ export function failOnAbort(future: Future<any>, signal: AbortSignal): void {
     abort();
     return;
   }
-  signal.addEventListener('abort', abort);
-  future.addListener({ settled: () => signal.removeEventListener('abort', abort) });
+  listenToAbort(signal, abort);
+  future.addListener({ settled: () => ignoreAbort(signal, abort) });
 }

@@ -10,6 +10,7 @@ import { show, TimeoutError } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
 import type { Handle } from '../loop/handle.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
+import { ignoreAbort, listenToAbort } from './abort-signal.js';
 import type { Abortable } from './abortable.js';
 import { checkSignal } from './check-signal.js';
 import { Coroutine } from './coroutine.js';
@@ -94,7 +95,7 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
       this.onAbort();
       return;
     }
-    signal?.addEventListener('abort', this.onAbort);
+    listenToAbort(signal, this.onAbort);
     if (delayMs === null) return;
     this.timer = currentLoop().callLater(delayMs, () => this.giveUp(() => new TimeoutError()));
   }
@@ -154,7 +155,7 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
 
   private over(): void {
     this.timer?.cancel();
-    this.signal?.removeEventListener('abort', this.onAbort);
+    ignoreAbort(this.signal, this.onAbort);
   }
 }
 

@@ -25,6 +25,7 @@ import {
 } from '../errors.js';
 import type { Handle } from '../loop/handle.js';
 import type { Awaitable } from '../types.js';
+import { ignoreAbort, listenToAbort, makeAbortController } from './abort-signal.js';
 import { checkSignal } from './check-signal.js';
 import { Coroutine, callBody } from './coroutine.js';
 import { currentTask } from './current-task.js';
@@ -110,7 +111,7 @@ export class CancelScope {
   /** Aborted when the block is cancelled: for `fetch` and whatever else takes a signal. */
   get signal(): AbortSignal {
     if (this.controller === null) {
-      this.controller = new AbortController();
+      this.controller = makeAbortController();
       const cancellation = this.effective();
       if (cancellation !== null) this.controller.abort(makeCancelledError(cancellation));
     }
@@ -148,7 +149,7 @@ export class CancelScope {
     this.cancellingBefore = task.cancelling();
     const { signal } = this.options;
     if (signal?.aborted) this.onAbort();
-    else signal?.addEventListener('abort', this.onAbort);
+    else listenToAbort(signal, this.onAbort);
     this.arm();
     return this;
   }
@@ -220,7 +221,7 @@ export class CancelScope {
     this.open = false;
     this.handle?.cancel();
     this.handle = null;
-    this.options.signal?.removeEventListener('abort', this.onAbort);
+    ignoreAbort(this.options.signal, this.onAbort);
     parent?.children?.delete(this);
     if (task.cancelScope === this) task.cancelScope = around;
     else this.handOver();

@@ -3,47 +3,70 @@
  *
  * Facts. A pending run() holds nothing open by itself: what it waits for does (a timer, a socket, a
  * request). Node emits `beforeExit` when nothing is left; a program would then just end, silently.
- * Decision. On `beforeExit` every run() that is still pending rejects, and says who waits for whom.
+ * Other listeners of `beforeExit` may still begin something. Signals of the system and AbortSignals
+ * hold nothing open either, and may come: asyncio waits for them.
+ * Decision. On `beforeExit`, when all listeners have had their say and still nothing is left, every
+ * run() that is pending is ended, and says who waits for whom. Where a signal may come, the process
+ * is kept alive until the loop has something to do; then it is asked again.
  */
+import { isMainThread } from 'node:worker_threads';
+
 import { DeadlockError } from '../errors.js';
+import { abortIsAwaited } from './abort-signal.js';
+import { threadLoop } from './current-loop.js';
 import type { Future } from './future.js';
 import { isFuture } from './future.js';
 import type { Scope } from './scope.js';
 import { Task } from './task.js';
 
-interface Pending {
-  scope: Scope;
-  reject: (error: DeadlockError) => void;
+/** @internal A `run()` that is pending. */
+export interface Stuck {
+  readonly scope: Scope;
+  /** Ends its tasks, and rejects; if it was told before, it rejects at once. */
+  nothingCanWakeIt(error: DeadlockError): void;
 }
 
-const pending = new Set<Pending>();
+const pending = new Set<Stuck>();
 
 function onBeforeExit(): void {
-  for (const { scope, reject } of [...pending]) {
-    reject(
+  if (abortIsAwaited() || systemSignalIsAwaited()) threadLoop().keepProcessAlive();
+  else afterOtherListeners(endThoseWhoWait);
+}
+
+/** What the others do may go through ticks and promises. */
+function afterOtherListeners(then: () => void): void {
+  process.nextTick(() => queueMicrotask(() => process.nextTick(() => queueMicrotask(then))));
+}
+
+function endThoseWhoWait(): void {
+  if (threadLoop().processIsAlive()) return;
+  for (const run of [...pending]) {
+    const waits = describeWaits(run.scope);
+    run.nothingCanWakeIt(
       new DeadlockError(
-        `nothing is left that could wake this run(); who waits for whom:\n${describeWaits(scope)}`,
+        `nothing is left that could wake this run(); who waits for whom:\n${waits}`,
       ),
     );
   }
-  pending.clear();
-  process.off('beforeExit', onBeforeExit);
+  // Who waits for a foreign promise cannot be cancelled: in that case the question comes again.
+  threadLoop().callSoon(() => {});
 }
 
-/** @internal From now on `reject` is called if the process runs dry, until `over()`. */
-export function expectProgress(
-  scope: Scope,
-  reject: (error: DeadlockError) => void,
-): { over: () => void } {
-  const entry = { scope, reject };
+/** Workers hear of no signals. */
+function systemSignalIsAwaited(): boolean {
+  return isMainThread && process.eventNames().some((name) => /^SIG[A-Z]/.test(String(name)));
+}
+
+/** @internal From now on `run` is told if the process runs dry. */
+export function expectProgress(run: Stuck): void {
   if (pending.size === 0) process.on('beforeExit', onBeforeExit);
-  pending.add(entry);
-  return {
-    over(): void {
-      pending.delete(entry);
-      if (pending.size === 0) process.off('beforeExit', onBeforeExit);
-    },
-  };
+  pending.add(run);
+}
+
+/** @internal It has come to its end. */
+export function noLongerPending(run: Stuck): void {
+  pending.delete(run);
+  if (pending.size === 0) process.off('beforeExit', onBeforeExit);
 }
 
 /** @internal One line for each task: what it waits for. */

@@ -8,6 +8,7 @@
 import { isCancelledError, makeCancelledError, show } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
+import { ignoreAbort, listenToAbort } from './abort-signal.js';
 import type { Abortable } from './abortable.js';
 import { checkSignal } from './check-signal.js';
 import { isThenable, isYieldable } from './coroutine.js';
@@ -103,7 +104,7 @@ class AbortableGathering extends GatheringFuture {
   /** All children are there. A signal that was aborted before counts, also if they are done. */
   listen(): void {
     if (!this.signal.aborted) {
-      this.signal.addEventListener('abort', this.onAbort);
+      listenToAbort(this.signal, this.onAbort);
       return;
     }
     this.abort();
@@ -119,7 +120,7 @@ class AbortableGathering extends GatheringFuture {
 
   /** @internal */
   override settle(how: number, value: unknown): void {
-    this.signal.removeEventListener('abort', this.onAbort);
+    ignoreAbort(this.signal, this.onAbort);
     super.settle(how, value);
   }
 

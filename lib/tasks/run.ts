@@ -3,10 +3,11 @@
  *
  * Facts. A blocking run cannot exist in Node: promises would not drain. One program has many
  * entries (every HTTP request is one) and one thread.
- * Decision. Any number of `run()`s share the thread's loop. Each is a root scope: the tasks it
- * made,
- * directly or through other tasks, are cancelled and awaited before its promise settles.
- * Invariants. When the promise settles, the scope has no task left.
+ * Decision. Any number of `run()`s share the thread's loop. Each is a root scope: the tasks it made,
+ * directly or through other tasks, are cancelled and awaited before its promise settles. A run that
+ * nothing can wake is ended in the same way, and rejects.
+ * Invariants. When the promise settles, the scope has no task left, unless one waits again after it
+ * was cancelled and nothing can wake it.
  *
  *   run(main) -- task "main" -- child -- grandchild
  *      ^             | ends: cancel child, grandchild; wait for them
@@ -14,11 +15,14 @@
  */
 import type { DeadlockError } from '../errors.js';
 import type { Awaited, Runnable } from '../types.js';
+import { ignoreAbort, listenToAbort } from './abort-signal.js';
 import { checkSignal } from './check-signal.js';
 import { isYieldable, notRunnable } from './coroutine.js';
 import { threadLoop } from './current-loop.js';
-import { expectProgress } from './deadlock.js';
+import { expectProgress, noLongerPending, type Stuck } from './deadlock.js';
+import { ensureFuture } from './ensure-future.js';
 import type { EventLoop } from './event-loop.js';
+import { pendingResult, resultForPromise } from './promised-result.js';
 import { Scope } from './scope.js';
 import { cancelAll, reportFailures, reportUnretrieved } from './shutdown.js';
 import { Task } from './task.js';
@@ -33,15 +37,6 @@ export interface RunOptions {
   debug?: boolean;
 }
 
-/** Waits until the scope is empty; tasks that are made meanwhile are cancelled, too. */
-function* closeScope(loop: EventLoop, scope: Scope): Generator<unknown, void, any> {
-  for (let tasks = scope.tasks(); tasks.length > 0; tasks = scope.tasks()) {
-    yield* cancelAll(tasks);
-    reportFailures(loop, tasks);
-  }
-  reportUnretrieved(scope);
-}
-
 /**
  * Runs a coroutine on the thread's event loop.
  *
@@ -51,7 +46,9 @@ function* closeScope(loop: EventLoop, scope: Scope): Generator<unknown, void, an
  *   ended; those still running when `main` ends are cancelled.
  *
  * It rejects with what `main` throws; TypeError if `main` cannot be run; CancelledError if it was
- * cancelled; DeadlockError if the process has nothing left that could wake it.
+ * cancelled; DeadlockError, after its tasks were cancelled, if the process has nothing left that
+ * could wake it. A result that can itself be awaited is awaited, as part of `main`: a promise
+ * cannot hold it.
  *
  * Order: `main` starts in the next iteration of the loop, after the calling code. Counterpart:
  * `asyncio.run`, which blocks, and makes a loop of its own each time.
@@ -67,41 +64,104 @@ export async function run<R extends Runnable<any>>(
   checkSignal('run', signal);
   const loop = threadLoop();
   if (debug) loop.enterDebug();
-  const scope = new Scope();
-  loop.scopes.add(scope);
-  const task = new Task<Awaited<R>>(main as Runnable<Awaited<R>>, loop, scope, { name });
-  const abort = (): void => void task.cancel(signal!.reason);
+  const run = new Run<Awaited<R>>(loop, main as Runnable<Awaited<R>>, name);
+  const abort = (): void => run.cancel(signal!.reason);
   if (signal?.aborted) abort();
-  signal?.addEventListener('abort', abort);
+  else listenToAbort(signal, abort);
   try {
-    return await settled(task, loop, scope);
+    return await run.outcome;
   } finally {
-    signal?.removeEventListener('abort', abort);
-    loop.scopes.delete(scope);
+    ignoreAbort(signal, abort);
     if (debug) loop.leaveDebug();
   }
 }
 
-/** The outcome of the main task, once its scope is empty. */
-function settled<T>(task: Task<T>, loop: EventLoop, scope: Scope): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const progress = expectProgress(scope, reject as (error: DeadlockError) => void);
-    const settle = (): void => {
-      progress.over();
-      loop.requestDrain();
-      if (task.failed()) reject(task.takeError());
-      else resolve(task.value as T);
-    };
-    task.addDoneCallback(() => {
-      if (!task.cancelled()) task.retrieve();
-      if (scope.size === 0) {
-        reportUnretrieved(scope);
-        settle();
-        return;
-      }
+/** One `run()`, from its first task to its last. */
+class Run<T> implements Stuck {
+  readonly scope = new Scope();
+  readonly outcome: Promise<T>;
+  private main!: Task<any>;
+  private deadlock: DeadlockError | null = null;
+  private resolve!: (result: T) => void;
+  private reject!: (error: unknown) => void;
+
+  constructor(
+    private readonly loop: EventLoop,
+    main: Runnable<T>,
+    private readonly name: string,
+  ) {
+    this.outcome = new Promise<T>((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    loop.scopes.add(this.scope);
+    this.follow(main);
+    expectProgress(this);
+  }
+
+  cancel(reason: unknown): void {
+    this.main.cancel(reason);
+  }
+
+  /** Its tasks are told, once; what waits in spite of that cannot be waited for. */
+  nothingCanWakeIt(error: DeadlockError): void {
+    if (this.deadlock !== null) {
+      this.settle();
+      return;
+    }
+    this.deadlock = error;
+    if (!this.main.done()) this.main.cancel(error);
+    else for (const task of this.scope.tasks()) task.cancel(error);
+  }
+
+  private follow(main: Runnable<any>): void {
+    this.main = new Task(main, this.loop, this.scope, { name: this.name });
+    this.main.addDoneCallback(() => this.mainDone());
+  }
+
+  private mainDone(): void {
+    const { main, scope, loop } = this;
+    if (!main.cancelled()) main.retrieve();
+    const next = pendingResult(main);
+    if (next !== null) {
+      this.follow(awaited(next));
+    } else if (scope.size === 0) {
+      reportUnretrieved(scope);
+      this.settle();
+    } else {
       // Not a task of the scope itself: it has to outlive all of them.
       const closing = new Task<void>(closeScope(loop, scope), loop, loop.ambient);
-      closing.addDoneCallback(settle);
-    });
-  });
+      closing.addDoneCallback(() => this.settle());
+    }
+  }
+
+  private settle(): void {
+    noLongerPending(this);
+    this.loop.scopes.delete(this.scope);
+    this.loop.requestDrain();
+    if (this.deadlock !== null) this.reject(this.deadlock);
+    else if (this.main.failed()) this.reject(this.main.takeError());
+    else this.resolveWith(this.main);
+  }
+
+  private resolveWith(main: Task<T>): void {
+    try {
+      this.resolve(resultForPromise(main));
+    } catch (error) {
+      this.reject(error);
+    }
+  }
+}
+
+function* awaited(result: PromiseLike<unknown>): Generator<unknown, unknown, any> {
+  return yield* ensureFuture(result);
+}
+
+/** Waits until the scope is empty; tasks that are made meanwhile are cancelled, too. */
+function* closeScope(loop: EventLoop, scope: Scope): Generator<unknown, void, any> {
+  for (let tasks = scope.tasks(); tasks.length > 0; tasks = scope.tasks()) {
+    yield* cancelAll(tasks);
+    reportFailures(loop, tasks);
+  }
+  reportUnretrieved(scope);
 }

@@ -11,6 +11,7 @@ import type { Steppable } from '../loop/dispatcher.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { TimerEntry } from '../loop/timer-table.js';
 import type { Yieldable } from '../types.js';
+import { ignoreAbort, listenToAbort } from './abort-signal.js';
 import { checkSignal } from './check-signal.js';
 import { Coroutine } from './coroutine.js';
 import { Future } from './future.js';
@@ -156,12 +157,12 @@ function* sleepSteps<T>(
   const abort = (): void => {
     if (!waiting.done()) waiting.fail(signal!.reason);
   };
-  signal?.addEventListener('abort', abort);
+  listenToAbort(signal, abort);
   waiting.begin(ref !== false);
   try {
     return yield* waiting;
   } finally {
-    signal?.removeEventListener('abort', abort);
+    ignoreAbort(signal, abort);
     waiting.loop.cancelTimer(waiting);
   }
 }

@@ -39,6 +39,7 @@ import {
 import { Context, captureContext, checkContext, storesOf } from '../loop/context.js';
 import { state } from '../loop/state.js';
 import type { Awaitable, GeneratorCoroutine, Runnable, Yieldable } from '../types.js';
+import { makeAbortController } from './abort-signal.js';
 import type { CancelScope } from './cancel-scope.js';
 import { coroutineOf, generatorOf, isThenable, isYieldable, notAwaitable } from './coroutine.js';
 import { type Cancellable, type Driver, waitForFuture, waitForYielded } from './driver.js';
@@ -193,7 +194,7 @@ export class Task<T = unknown> extends Future<T> {
   get signal(): AbortSignal {
     const extra = this.needExtra();
     if (extra.controller === null) {
-      extra.controller = new AbortController();
+      extra.controller = makeAbortController();
       if (this.cancelling() > 0 || this.cancelled()) {
         extra.controller.abort(makeCancelledError(this.cancelReason));
       }

@@ -1,6 +1,7 @@
 /** wait: until some of several futures are done, without cancelling anything. */
 import { show } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
+import { ignoreAbort, listenToAbort } from './abort-signal.js';
 import { checkSignal } from './check-signal.js';
 import { Coroutine } from './coroutine.js';
 import { currentLoop } from './current-loop.js';
@@ -98,12 +99,12 @@ function* waitSteps<F extends Future<any>>(
   const timer = timeout === null ? null : loop.callLater(timeout, release);
   const counter = new Counter(futures.size, returnWhen, waiter);
   for (const future of futures) future.addListener(counter);
-  signal?.addEventListener('abort', abort);
+  listenToAbort(signal, abort);
   try {
     yield* waiter;
   } finally {
     timer?.cancel();
-    signal?.removeEventListener('abort', abort);
+    ignoreAbort(signal, abort);
     for (const future of futures) future.removeWaiters((each) => each === counter);
   }
   const all = [...futures];

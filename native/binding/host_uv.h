@@ -41,6 +41,8 @@ class HostUv {
   // Stops everything at once; `closed` runs when libuv has let go of the handles.
   void Close(std::function<void()> closed);
   bool closing() const { return closing_; }
+  // Whether libuv has anything left that keeps it going.
+  bool alive() const { return uv_loop_alive(poll_.loop) != 0; }
 
  private:
   static void OnPoll(uv_poll_t* handle, int status, int events);

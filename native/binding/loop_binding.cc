@@ -56,6 +56,7 @@ Napi::Function LoopBinding::Define(Napi::Env env) {
                          InstanceMethod("turn", &LoopBinding::Turn),
                          InstanceMethod("submit", &LoopBinding::Submit),
                          InstanceMethod("wake", &LoopBinding::Wake),
+                         InstanceMethod("hostIsAlive", &LoopBinding::HostIsAlive),
                          InstanceMethod("watch", &LoopBinding::Watch),
                          InstanceMethod("attachReady", &LoopBinding::AttachReady),
                          InstanceMethod("remoteKey", &LoopBinding::RemoteKey),
@@ -146,6 +147,12 @@ Napi::Value LoopBinding::Submit(const Napi::CallbackInfo& info) {
 Napi::Value LoopBinding::Wake(const Napi::CallbackInfo& info) {
   if (core_ != nullptr) core_->host.Wake();
   return info.Env().Undefined();
+}
+
+Napi::Value LoopBinding::HostIsAlive(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  RINGLOOP_REQUIRE(env, core_ != nullptr, "the loop is closed");
+  return Napi::Boolean::New(env, core_->host.alive());
 }
 
 Napi::Value LoopBinding::Watch(const Napi::CallbackInfo& info) {

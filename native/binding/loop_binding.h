@@ -43,6 +43,7 @@ class LoopBinding : public Napi::ObjectWrap<LoopBinding> {
   Napi::Value Turn(const Napi::CallbackInfo& info);
   Napi::Value Submit(const Napi::CallbackInfo& info);
   Napi::Value Wake(const Napi::CallbackInfo& info);
+  Napi::Value HostIsAlive(const Napi::CallbackInfo& info);
   Napi::Value Watch(const Napi::CallbackInfo& info);
   Napi::Value AttachReady(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
