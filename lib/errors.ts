@@ -11,14 +11,41 @@
 const CANCELLED = Symbol.for('ringloop.CancelledError');
 const EXIT = Symbol.for('ringloop.exit');
 
+/**
+ * @internal What `ask` returns; `otherwise` where it throws. For questions to values of user code:
+ * a getter, a trap of a Proxy or a `toString` may throw at any of them.
+ */
+export function guarded<T>(ask: () => T, otherwise: T): T {
+  try {
+    return ask();
+  } catch {
+    return otherwise;
+  }
+}
+
+/** @internal Whether a value carries a mark of ours. A Proxy may throw instead of answering. */
+export function isMarked(value: unknown, mark: symbol): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  try {
+    return mark in value;
+  } catch {
+    return false;
+  }
+}
+
+/** Returns false where intrinsics are frozen: there every error has a stack, and costs that. */
+function setStackTraceLimit(limit: number): boolean {
+  return Reflect.set(Error, 'stackTraceLimit', limit);
+}
+
 /** Asks V8 for no stack: a cancellation is not a mistake, and capturing one costs microseconds. */
 function withoutStack<T>(make: () => T): T {
   const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
+  if (!setStackTraceLimit(0)) return make();
   try {
     return make();
   } finally {
-    Error.stackTraceLimit = limit;
+    setStackTraceLimit(limit);
   }
 }
 
@@ -47,14 +74,20 @@ export class CancelledError extends Error {
   readonly origin: object | null;
 
   constructor(reason?: unknown, origin: object | null = null) {
-    super(reason === undefined ? '' : reason instanceof Error ? reason.message : String(reason));
+    const isError = reason !== undefined && guarded(() => reason instanceof Error, false);
+    super(reason === undefined ? '' : messageOf(reason, isError));
     this.reason = reason;
     this.origin = origin;
-    if (reason instanceof Error) this.cause = reason;
+    if (isError) this.cause = reason;
   }
 }
 named(CancelledError, 'CancelledError');
 Object.defineProperty(CancelledError.prototype, CANCELLED, { value: true });
+
+/** A reason may be anything, such as an object without a `toString`. */
+function messageOf(reason: unknown, isError: boolean): string {
+  return guarded(() => String(isError ? (reason as Error).message : reason), null) ?? show(reason);
+}
 
 /** @internal A reason together with who cancelled: what travels from `cancel()` to the error. */
 export class Cancellation {
@@ -64,9 +97,15 @@ export class Cancellation {
   ) {}
 }
 
+/** @internal A reason may be anything, a Proxy that throws among others. */
+export function isCancellation(reason: unknown): reason is Cancellation {
+  if (typeof reason !== 'object' || reason === null) return false;
+  return guarded(() => reason instanceof Cancellation, false);
+}
+
 /** @internal A CancelledError without a stack. */
 export function makeCancelledError(reason?: unknown): CancelledError {
-  if (!(reason instanceof Cancellation)) return withoutStack(() => new CancelledError(reason));
+  if (!isCancellation(reason)) return withoutStack(() => new CancelledError(reason));
   return withoutStack(() => new CancelledError(reason.reason, reason.origin));
 }
 
@@ -76,10 +115,7 @@ export function makeCancelledError(reason?: unknown): CancelledError {
  * @param error - anything that was thrown
  */
 export function isCancelledError(error: unknown): error is CancelledError {
-  return (
-    error instanceof CancelledError ||
-    (typeof error === 'object' && error !== null && CANCELLED in error)
-  );
+  return isMarked(error, CANCELLED);
 }
 
 /** A method that the state of the object does not allow, such as `result()` of a pending future. */
@@ -182,14 +218,20 @@ Object.defineProperty(KeyboardInterrupt.prototype, EXIT, { value: true });
 
 /** @internal The two errors that no callback and no task may keep to itself. */
 export function isExit(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && EXIT in error;
+  return isMarked(error, EXIT);
 }
 
 /** @internal A value as it stands in a message: short, and never throwing. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
+  if (typeof value === 'function') return `function ${nameOf(value)}`;
   if (typeof value !== 'object' || value === null) return String(value);
-  const name: unknown = value.constructor?.name;
+  const name = guarded<unknown>(() => value.constructor.name, undefined);
   return typeof name === 'string' && name !== '' ? `an instance of ${name}` : 'an object';
+}
+
+/** @internal The name of a function, as it stands in a message; never throwing. */
+export function nameOf(callable: Function): string {
+  const name = guarded<unknown>(() => callable.name, undefined);
+  return typeof name === 'string' && name !== '' ? name : '(anonymous)';
 }

@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks';
 
 import { layout } from '../core/native.js';
-import { isExit, show } from '../errors.js';
+import { isExit, nameOf, show } from '../errors.js';
 import type { ExceptionContext, ExceptionHandler } from '../types.js';
 import { asyncContext, runWithoutStores, runWithStores } from './async-context.js';
 import { type Context, captureContext, checkContext, storesOf } from './context.js';
@@ -270,14 +270,13 @@ export abstract class Scheduler extends Dispatcher {
       else callback(...args);
     } catch (error) {
       if (isExit(error)) throw error;
-      const name = callback.name || '(anonymous)';
       this.callExceptionHandler({
-        message: `Exception in callback ${name}`,
+        message: `Exception in callback ${nameOf(callback)}`,
         exception: error,
         handle,
       });
     }
-    if (this.debug) this.reportSlow(began, callback.name || 'a callback');
+    if (this.debug) this.reportSlow(began, nameOf(callback));
   }
 
   /** @internal As runCallback, for an object that deals with its own errors: no closure is made. */

@@ -1,11 +1,11 @@
 /**
  * AbortSignals: those that ringloop listens to, and those that it makes.
  *
- * Facts. A thousand waits may hang on one signal. EventTarget keeps a list that it searches for each
- * listener that comes or goes, and warns of a leak at eleven. Nothing tells who may abort a signal
- * that a program has made: `AbortSignal.timeout` keeps no process alive.
- * Decision. One listener for each signal, with a set behind it. A wait that a foreign signal may end
- * is counted: as long as there is one, something outside may still wake its task.
+ * Facts. A thousand waits may hang on one signal. EventTarget searches its list for each listener
+ * that comes or goes, and warns of a leak at eleven. Nothing tells who may abort a signal that a
+ * program has made: `AbortSignal.timeout` keeps no process alive.
+ * Decision. One listener for each signal, with a set behind it. A wait that a foreign signal may
+ * end is counted: as long as there is one, something outside may still wake its task.
  * Invariants. A signal that nobody waits for has no listener of ours. Listeners are called in the
  * order in which they came.
  */

@@ -13,7 +13,7 @@ import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { ignoreAbort, listenToAbort } from './abort-signal.js';
 import type { Abortable } from './abortable.js';
 import { checkSignal } from './check-signal.js';
-import { Coroutine } from './coroutine.js';
+import { Coroutine, runsEachTime } from './coroutine.js';
 import { currentLoop } from './current-loop.js';
 import { ensureFuture } from './ensure-future.js';
 import { Future, isFuture } from './future.js';
@@ -193,12 +193,11 @@ export function asCompleted<A extends Awaitable<any> | Runnable<any>>(
   return new AsCompleted(new Set(futures) as Set<Future<Awaited<A>>>, timeout, options.signal);
 }
 
-/** Each object once, as in asyncio; a function is not a coroutine but makes one for each mention. */
+/** Each object once, as in asyncio; a function is not a coroutine but makes one each time. */
 function distinct<A>(awaitables: Iterable<A>): A[] {
   const seen = new Set<A>();
   return [...awaitables].filter((each) => {
-    if (typeof each === 'function') return true;
-    if (seen.has(each)) return false;
+    if (seen.has(each) && !runsEachTime(each)) return false;
     seen.add(each);
     return true;
   });

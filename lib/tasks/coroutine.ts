@@ -7,7 +7,7 @@
  * function is called when its task takes its first step, so a task that is cancelled before never
  * calls it.
  */
-import { show } from '../errors.js';
+import { guarded, isMarked, nameOf, show } from '../errors.js';
 import { runInTask } from '../loop/async-context.js';
 import type { Awaitable, GeneratorCoroutine, Runnable, Yieldable } from '../types.js';
 import { NativeAwait } from './driver.js';
@@ -68,10 +68,27 @@ export const DONE: Coroutine<void> = Object.setPrototypeOf(
 const COROUTINE = Symbol.for('ringloop.Coroutine');
 Object.defineProperty(Coroutine.prototype, COROUTINE, { value: true });
 
+/** An object that all callers share, because it keeps no state. */
+const STATELESS = Symbol.for('ringloop.stateless');
+
+/** @internal From now on each mention of `coroutine` is a run of its own. */
+export function markStateless(coroutine: Coroutine<void>): void {
+  Object.defineProperty(coroutine, STATELESS, { value: true });
+}
+markStateless(DONE);
+
+/**
+ * @internal Whether giving it twice means running it twice: a function is called each time. A
+ * coroutine, a future and a promise run but once, however often they are given.
+ */
+export function runsEachTime(runnable: unknown): boolean {
+  return typeof runnable === 'function' || isMarked(runnable, STATELESS);
+}
+
 /** @internal Whether `yield*` can run it as a coroutine: it has `next` and `throw`. */
 export function isYieldable(value: unknown): value is Yieldable<unknown> {
   if (typeof value !== 'object' || value === null) return false;
-  if (value instanceof GeneratorObject || COROUTINE in value) return true;
+  if (value instanceof GeneratorObject || isMarked(value, COROUTINE)) return true;
   const { next, throw: throwIn } = value as { next?: unknown; throw?: unknown };
   return (
     typeof next === 'function' &&
@@ -87,6 +104,19 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     value !== null &&
     typeof (value as { then?: unknown }).then === 'function'
   );
+}
+
+const { then: nativeThen } = Promise.prototype;
+
+/**
+ * @internal What `await` makes of a thenable: a promise that settles once. The `then` of others may
+ * throw, call back twice, or at once.
+ */
+export function promiseOf<T>(thenable: PromiseLike<T>): Promise<T> {
+  if (thenable instanceof Promise && guarded(() => thenable.then, null) === nativeThen) {
+    return thenable;
+  }
+  return new Promise((resolve) => resolve(thenable));
 }
 
 /**
@@ -136,12 +166,11 @@ export function* callBody<T, A extends unknown[]>(
   const call = (): unknown => body(...args);
   const started = isGeneratorFunction(body) ? call() : runInTask(task, call);
   if (isYieldable(started)) return (yield* started as Yieldable<T>) as T;
-  if (isThenable(started)) return yield new NativeAwait(started);
+  if (isThenable(started)) return yield new NativeAwait(promiseOf(started));
   throw new TypeError(notAwaitable(body, started));
 }
 
 /** @internal */
 export function notAwaitable(body: Function, started: unknown): string {
-  const name = body.name || '(anonymous)';
-  return `${name} must return a coroutine or a promise, got ${show(started)}`;
+  return `${nameOf(body)} must return a coroutine or a promise, got ${show(started)}`;
 }

@@ -77,13 +77,19 @@ export function describeWaits(scope: Scope): string {
 function describeTask(task: Task<unknown>): string {
   const futures = task.awaiting();
   if (futures.length === 0) return `  ${task.name} waits for a promise outside of ringloop`;
-  return `  ${task.name} waits for ${futures.map(describeFuture).join(' and ')}`;
+  const what = futures.map((future) => describeFuture(future));
+  return `  ${task.name} waits for ${what.join(' and ')}`;
 }
 
-function describeFuture(future: Future<unknown>): string {
+/** Gathers of gathers are shown so deep. */
+const DEPTH_MAX = 5;
+
+function describeFuture(future: Future<unknown>, depth = 0): string {
   if (future instanceof Task) return `task ${future.name}`;
   const { children } = future as { children?: Future<unknown>[] };
   if (children === undefined || !children.every(isFuture)) return 'a future that nobody settles';
-  const left = children.filter((child) => !child.done()).map((child) => describeFuture(child));
+  const left = children
+    .filter((child) => !child.done())
+    .map((child) => (depth === DEPTH_MAX ? '...' : describeFuture(child, depth + 1)));
   return `gather(${left.join(', ')})`;
 }

@@ -7,7 +7,7 @@
  * in a `NativeAwait`: go on when it settles, within the same step if it can. Anything else is
  * a mistake, and the coroutine gets asyncio's error in the next iteration.
  */
-import { makeCancelledError, RuntimeError, show } from '../errors.js';
+import { guarded, isMarked, makeCancelledError, RuntimeError, show } from '../errors.js';
 import type { Steppable } from '../loop/dispatcher.js';
 import type { Future } from './future.js';
 import { BLOCKING, FUTURE_BRAND, IN_CANCEL_SCOPE } from './future-status.js';
@@ -44,9 +44,8 @@ Object.defineProperty(NativeAwait.prototype, NATIVE_AWAIT, { value: true });
 /** Arranges for `driver` to go on when what its coroutine yielded allows it. */
 export function waitForYielded(driver: Driver, yielded: unknown): void {
   if (yielded === undefined || yielded === null) yieldOnce(driver);
-  else if (typeof yielded !== 'object') throwLater(driver, badYield(driver.task, yielded));
-  else if (FUTURE_BRAND in yielded) waitForFuture(driver, yielded as unknown as Future<unknown>);
-  else if (NATIVE_AWAIT in yielded) waitForNative(driver, yielded as unknown as NativeAwait);
+  else if (isMarked(yielded, FUTURE_BRAND)) waitForFuture(driver, yielded as Future<unknown>);
+  else if (isMarked(yielded, NATIVE_AWAIT)) waitForNative(driver, yielded as NativeAwait);
   else throwLater(driver, badYield(driver.task, yielded));
 }
 
@@ -61,13 +60,15 @@ function yieldOnce(driver: Driver): void {
 /** The most common case of `waitForYielded`, for callers that have checked. */
 export function waitForFuture(driver: Driver, future: Future<unknown>): void {
   const { task } = driver;
-  const mistake = mistakeIn(task, future);
-  future.status &= ~BLOCKING;
-  if (mistake !== null) {
-    throwLater(driver, new RuntimeError(mistake));
+  try {
+    const mistake = mistakeIn(task, future);
+    future.status &= ~BLOCKING;
+    if (mistake !== null) throw new RuntimeError(mistake);
+    future.addStepper(driver);
+  } catch (error) {
+    throwLater(driver, error); // the mistake, or what a Proxy around a future throws
     return;
   }
-  future.addStepper(driver);
   driver.waiter = future;
   task.deliverPendingCancel(future);
 }
@@ -84,14 +85,16 @@ function mistakeIn(task: Task<unknown>, future: Future<unknown>): string | null 
 }
 
 function badYield(task: Task<unknown>, yielded: unknown): RuntimeError {
-  const { next, then } = yielded as { next?: unknown; then?: unknown };
-  if (typeof next === 'function') {
+  const has = (name: 'next' | 'then'): boolean =>
+    guarded(() => typeof (yielded as Record<string, unknown>)[name] === 'function', false);
+  if (has('next')) {
     return new RuntimeError(`yield was used instead of yield* for generator in task ${task}`);
   }
-  const hint = typeof then === 'function' ? '; use yield* until(promise)' : '';
+  const hint = has('then') ? '; use yield* until(promise)' : '';
   return new RuntimeError(`Task got bad yield: ${show(yielded)}${hint}`);
 }
 
+/** Throws an error into the coroutine, in the next iteration. */
 function throwLater(driver: Driver, error: unknown): void {
   driver.task.loop.scheduleStep({ step: () => driver.resume(true, error) });
 }

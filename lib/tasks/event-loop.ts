@@ -14,8 +14,10 @@ import type { Awaited, Runnable } from '../types.js';
 import type { Coroutine } from './coroutine.js';
 import { currentLoop, setThreadLoopFactory } from './current-loop.js';
 import { currentTask } from './current-task.js';
+import { ensureFuture } from './ensure-future.js';
 import { Future, isFuture } from './future.js';
-import { setTaskWrapper } from './promise-bridge.js';
+import { resultForPromise, setTaskWrapper } from './promise-bridge.js';
+import { pendingResult } from './promised-result.js';
 import { Scope } from './scope.js';
 import { Task, type TaskOptions } from './task.js';
 
@@ -127,10 +129,17 @@ export class EventLoop extends Scheduler {
     const future = isFuture(awaitable)
       ? (awaitable as Future<T>)
       : (this.createTask(awaitable) as Task<T>);
+    let last: Future<unknown> = future;
     const stop = (): void => {
       // What leaves the loop has stopped it already.
-      if (!future.cancelled() && isExit(future.exception())) return;
-      this.requestStop();
+      if (!last.cancelled() && isExit(last.exception())) return;
+      const next = pendingResult(last);
+      if (next === null) {
+        this.requestStop();
+        return;
+      }
+      last = ensureFuture(next, { loop: this });
+      last.addDoneCallback(stop);
     };
     future.addDoneCallback(stop);
     try {
@@ -139,10 +148,10 @@ export class EventLoop extends Scheduler {
       if (future.done() && !future.cancelled()) future.exception();
       throw error;
     } finally {
-      future.removeDoneCallback(stop);
+      last.removeDoneCallback(stop);
     }
-    if (!future.done()) throw new RuntimeError('Event loop stopped before Future completed.');
-    return future.result();
+    if (!last.done()) throw new RuntimeError('Event loop stopped before Future completed.');
+    return resultForPromise(last) as T;
   }
 
   private checkIdle(): void {
@@ -190,6 +199,16 @@ export class EventLoop extends Scheduler {
     }
     if (error === undefined) current?.resolve();
     else current?.reject(error.value);
+  }
+
+  /** Its state, for messages. Counterpart: `repr(loop)`. */
+  override toString(): string {
+    return `<EventLoop running=${this.isRunning()} closed=${this.isClosed()} debug=${this.debug}>`;
+  }
+
+  /** @internal */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return String(this);
   }
 
   /** @internal The thread's loop runs from the start. */

@@ -11,7 +11,7 @@
  * Invariants. Waiters are queued in the order in which they came, exactly once; a done future has
  * none.
  */
-import { InvalidStateError, makeCancelledError, RuntimeError, show } from '../errors.js';
+import { guarded, InvalidStateError, makeCancelledError, RuntimeError, show } from '../errors.js';
 import type { Context } from '../loop/context.js';
 import { captureContext, checkContext } from '../loop/context.js';
 import type { Listener, Steppable } from '../loop/dispatcher.js';
@@ -184,6 +184,17 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
     return this.removeWaiters((waiter) => (waiter as DoneCallback).callback === callback);
   }
 
+  /** Its state, for messages. */
+  toString(): string {
+    const how = ['pending', 'cancelled', 'finished', 'failed'][this.status & DONE_MASK];
+    return `<${this.constructor.name} ${how}>`;
+  }
+
+  /** @internal What `console.log` shows: one line, not the loop and everything behind it. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return String(this);
+  }
+
   // ---- waiting ----------------------------------------------------------------------------------
 
   /** `yield* future` waits for the future and returns its result. */
@@ -245,7 +256,7 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
     // A waiting task always takes the error; a listener may look away.
     const waited = (this.status & ONE_STEPPER) !== 0;
     // Until its stack is made text, V8 keeps whoever was on it: this very task among them.
-    if (this.waiters === null) void (error as Error | undefined)?.stack;
+    if (this.waiters === null) guarded(() => (error as Error | undefined)?.stack, undefined);
     this.settle(FAILED, error);
     if (waited) return;
     this.status |= UNRETRIEVED;

@@ -11,7 +11,7 @@ import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { ignoreAbort, listenToAbort } from './abort-signal.js';
 import type { Abortable } from './abortable.js';
 import { checkSignal } from './check-signal.js';
-import { isThenable, isYieldable } from './coroutine.js';
+import { isThenable, isYieldable, runsEachTime } from './coroutine.js';
 import { currentLoop, runningLoop } from './current-loop.js';
 import { ensureFuture } from './ensure-future.js';
 import type { EventLoop } from './event-loop.js';
@@ -219,18 +219,16 @@ function gatherChildren(
 }
 
 /**
- * Where the same coroutine stands twice; a function is called for each mention. Looking it up in a Set would cost as much as running a
- * task, so in long lists only neighbours are compared; a coroutine that is run twice all the same
- * gets a RuntimeError where it waits.
+ * Where the same coroutine stands before, or -1. Looking it up in a Set would cost as much as
+ * running a task, so in long lists only neighbours are compared; a coroutine that is run twice all
+ * the same gets a RuntimeError where it waits.
  */
 function indexOfEarlier(awaitables: Gatherable[], index: number): number {
-  const awaitable = awaitables[index];
-  if (typeof awaitable === 'function') return -1;
-  if (awaitables.length > EXHAUSTIVE_MAX) {
-    return index > 0 && awaitables[index - 1] === awaitable ? index - 1 : -1;
-  }
-  const earlier = awaitables.indexOf(awaitable!);
-  return earlier < index ? earlier : -1;
+  const awaitable = awaitables[index]!;
+  let earlier = index - 1;
+  if (awaitables.length <= EXHAUSTIVE_MAX) earlier = awaitables.indexOf(awaitable);
+  else if (earlier >= 0 && awaitables[earlier] !== awaitable) return -1;
+  return earlier < index && !runsEachTime(awaitable) ? earlier : -1;
 }
 
 /** Where no loop is running, the first future says which one is meant. */

@@ -10,14 +10,15 @@
  * one step, as in asyncio, and cancelling the task rejects what it awaits. Elsewhere (plain
  * promise code) a listener settles a promise.
  */
-import { isCancelledError } from '../errors.js';
+import { isCancelledError, isMarked, makeCancelledError, RuntimeError, show } from '../errors.js';
 import { taskOfFlow } from '../loop/async-context.js';
 import type { Listener } from '../loop/dispatcher.js';
 import { state } from '../loop/state.js';
+import { cancelWaiter, leaveWait } from './cancel-walk.js';
 import type { Coroutine } from './coroutine.js';
 import { type Cancellable, type Driver, waitForYielded } from './driver.js';
 import type { Future } from './future.js';
-import { RESUMED } from './future-status.js';
+import { FUTURE_BRAND, RESUMED } from './future-status.js';
 import type { Task } from './task.js';
 
 type OnResult<T, A> = ((value: T) => A | PromiseLike<A>) | null | undefined;
@@ -79,11 +80,18 @@ class Reaction implements Promise<any> {
       else lazy.resolve(value);
       return;
     }
-    if (throwing) this.lazy = Promise.reject(value);
-    else this.lazy = value === undefined ? NOTHING : Promise.resolve(value);
+    if (throwing) this.lazy = rejected(value);
+    else this.lazy = value === undefined ? NOTHING : new Promise((resolve) => resolve(value));
   }
 }
 Object.defineProperty(Reaction.prototype, Symbol.toStringTag, { value: 'Promise' });
+
+/** An error that nobody asks for is an unhandled rejection; a cancellation is no error. */
+function rejected(error: unknown): Promise<never> {
+  const promise = Promise.reject(error);
+  if (isCancelledError(error)) promise.catch(() => {});
+  return promise;
+}
 
 class Deferred {
   resolve!: (value: unknown) => void;
@@ -96,9 +104,13 @@ class Deferred {
 
 const NOTHING = Promise.resolve();
 
+/** Why an await is given up. */
+const ENDED = 'the task that awaits has ended';
+
 /** An await inside an async-function task. */
 class AwaitDriver extends Reaction implements Driver {
   waiter: Cancellable | null = null;
+  private givenUp = false;
 
   constructor(
     readonly task: Task<unknown>,
@@ -116,15 +128,28 @@ class AwaitDriver extends Reaction implements Driver {
   }
 
   cancel(reason?: unknown): boolean {
-    return this.waiter?.cancel(reason) ?? false;
+    return cancelWaiter(this, reason, () => makeCancelledError(reason));
   }
 
   /** For a step of the task that comes while this waits: it is not about this. */
   failed(): boolean {
+    this.task.leaveBehind(this);
     return false;
   }
 
+  /** Its task has ended. What it waits for itself ends; tasks and futures of others go on. */
+  giveUp(): void {
+    const waiter = this.waiter as Future<unknown> | null;
+    // Cancelled before, and on its way to be told so.
+    const error =
+      waiter?.failed() && waiter.done() ? waiter.takeError() : makeCancelledError(ENDED);
+    leaveWait(this);
+    this.givenUp = true;
+    this.advance(true, error);
+  }
+
   step(): void {
+    if (this.givenUp && this.waiter === null) return; // it was woken when it was given up
     const waiter = this.waiter as Future<unknown> | null;
     if (waiter?.failed()) this.resume(true, waiter.takeError());
     else this.resume(false, RESUMED);
@@ -134,7 +159,7 @@ class AwaitDriver extends Reaction implements Driver {
     this.waiter = null;
     if (this.task.mustCancel()) {
       const error = this.task.takePendingCancel();
-      if (!throwing || !isCancelledError(value) || this.task.isInside(value.origin)) {
+      if (this.task.prefersPendingCancel(throwing, value)) {
         this.advance(true, error);
         return;
       }
@@ -152,26 +177,30 @@ class AwaitDriver extends Reaction implements Driver {
     state.loop = this.task.loop;
     state.task = this.task;
     state.context = this.task.context;
-    let result: IteratorResult<unknown, unknown>;
+    let done: boolean | undefined = true;
     let failed = false;
+    let outcome: unknown;
     try {
-      result = throwing ? this.steps.throw!(value) : this.steps.next(value);
+      const result = throwing ? this.steps.throw!(value) : this.steps.next(value);
+      if (typeof result !== 'object') throw new TypeError(`${show(result)} is not an object`);
+      ({ done, value: outcome } = result);
     } catch (error) {
       failed = true;
-      result = { value: error, done: true };
+      done = true;
+      outcome = error;
     }
     this.task.context = state.context;
     state.loop = loop;
     state.task = task;
     state.context = context;
-    if (!result.done) {
-      waitForYielded(this, result.value);
+    if (!done) {
+      waitForYielded(this, outcome);
       return;
     }
     this.task.removeAwait(this);
-    if (failed && this.task.loop.debug) this.task.noteCancelDelivered(result.value);
+    if (failed && this.task.loop.debug) this.task.noteCancelDelivered(outcome);
     this.task.loop.requestDrain();
-    this.deliver(failed, result.value);
+    this.deliver(failed, outcome);
   }
 }
 
@@ -199,10 +228,7 @@ export function subscribePromise<T, A, B>(
 ): Promise<A | B> {
   if (future.done()) {
     state.loop?.requestDrain();
-    const settled = future.failed()
-      ? Promise.reject(future.takeError())
-      : Promise.resolve(future.value as T);
-    return settled.then(onResult, onError) as Promise<A | B>;
+    return promiseOfDone(future).then(onResult, onError);
   }
   const task = awaitingTask();
   if (task !== null) {
@@ -212,6 +238,38 @@ export function subscribePromise<T, A, B>(
   const listener = new PromiseListener(onResult as Handler, onError);
   future.addListener(listener);
   return listener;
+}
+
+/** A promise waits for a result that can itself be awaited: not for ever, if it is its own. */
+function promiseOfDone<T>(future: Future<T>): Promise<T> {
+  try {
+    return Promise.resolve(resultForPromise(future));
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+/** @internal What a promise for a future that is done gets. @throws its error; RuntimeError */
+export function resultForPromise<T>(future: Future<T>): T {
+  const last = lastOf(future);
+  if (last === null) throw new RuntimeError(`The result of ${future} is itself: it has no end`);
+  if (last.failed()) throw last.takeError();
+  return last.value as T;
+}
+
+/** @internal The end of a chain of futures that are each other's result; null: a circle. */
+export function lastOf(future: Future<unknown>): Future<unknown> | null {
+  if (future.failed() || !isMarked(future.value, FUTURE_BRAND)) return future;
+  const seen = new Set<unknown>();
+  let last = future;
+  while (!last.failed() && isMarked(last.value, FUTURE_BRAND)) {
+    const next = last.value as Future<unknown>;
+    if (!next.done()) return last;
+    seen.add(last);
+    if (seen.has(next)) return null;
+    last = next;
+  }
+  return last;
 }
 
 /** @internal `then` of a coroutine. */

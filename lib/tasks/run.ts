@@ -3,9 +3,9 @@
  *
  * Facts. A blocking run cannot exist in Node: promises would not drain. One program has many
  * entries (every HTTP request is one) and one thread.
- * Decision. Any number of `run()`s share the thread's loop. Each is a root scope: the tasks it made,
- * directly or through other tasks, are cancelled and awaited before its promise settles. A run that
- * nothing can wake is ended in the same way, and rejects.
+ * Decision. Any number of `run()`s share the thread's loop. Each is a root scope: the tasks it
+ * made, directly or through other tasks, are cancelled and awaited before its promise settles. A
+ * run that nothing can wake is ended in the same way, and rejects.
  * Invariants. When the promise settles, the scope has no task left, unless one waits again after it
  * was cancelled and nothing can wake it.
  *
@@ -22,7 +22,8 @@ import { threadLoop } from './current-loop.js';
 import { expectProgress, noLongerPending, type Stuck } from './deadlock.js';
 import { ensureFuture } from './ensure-future.js';
 import type { EventLoop } from './event-loop.js';
-import { pendingResult, resultForPromise } from './promised-result.js';
+import { resultForPromise } from './promise-bridge.js';
+import { pendingResult } from './promised-result.js';
 import { Scope } from './scope.js';
 import { cancelAll, reportFailures, reportUnretrieved } from './shutdown.js';
 import { Task } from './task.js';

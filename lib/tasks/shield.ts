@@ -1,5 +1,5 @@
 /** shield: what is inside is not cancelled together with whoever waits for it. */
-import { InvalidStateError } from '../errors.js';
+import { guarded, InvalidStateError } from '../errors.js';
 import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { type Abortable, failOnAbort } from './abortable.js';
@@ -39,9 +39,9 @@ class ReportError implements Listener<Future<unknown>> {
   settled(inner: Future<unknown>): void {
     if (inner.cancelled() || !inner.failed()) return;
     const error = inner.takeError();
-    const name = (error as { constructor?: { name?: string } } | null)?.constructor?.name;
+    const name = guarded<unknown>(() => (error as object).constructor.name, undefined);
     inner.loop.callExceptionHandler({
-      message: `${name ?? typeof error} exception in shielded future`,
+      message: `${typeof name === 'string' ? name : typeof error} exception in shielded future`,
       exception: error,
       future: inner,
     });

@@ -13,7 +13,7 @@ import type { TimerEntry } from '../loop/timer-table.js';
 import type { Yieldable } from '../types.js';
 import { ignoreAbort, listenToAbort } from './abort-signal.js';
 import { checkSignal } from './check-signal.js';
-import { Coroutine } from './coroutine.js';
+import { Coroutine, markStateless } from './coroutine.js';
 import { Future } from './future.js';
 import { FINISHED, FUTURE_BRAND, RESUMED } from './future-status.js';
 import { located } from './swallowed-cancel.js';
@@ -113,6 +113,7 @@ class YieldOnce extends Coroutine<void> {
 
 /** @internal `sleep(0)` */
 export const YIELD_ONCE = new YieldOnce();
+markStateless(YIELD_ONCE);
 
 /**
  * Waits for some time: `yield* sleep(100)` or `await sleep(100)`.

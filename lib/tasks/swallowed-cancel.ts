@@ -8,7 +8,7 @@
  * the cancellation back with `uncancel()`. In debug mode a CancelledError has a stack, made where
  * it is thrown in, so that the report names the line of the await.
  */
-import { isCancelledError } from '../errors.js';
+import { guarded, isCancelledError } from '../errors.js';
 import type { Handle } from '../loop/handle.js';
 import { state } from '../loop/state.js';
 import type { Task } from './task.js';
@@ -18,14 +18,14 @@ const OWN_FRAMES = __dirname.replace(/tasks$/, '');
 
 /** Called where an error is thrown into a coroutine: says so in the stack, in debug mode. */
 export function located(error: unknown): unknown {
-  if (state.loop?.debug && isCancelledError(error)) Error.captureStackTrace(error, located);
+  if (!state.loop?.debug || !isCancelledError(error)) return error;
+  guarded(() => Error.captureStackTrace(error, located), undefined); // it may be frozen
   return error;
 }
 
 function lineOf(error: unknown): string | undefined {
-  const frames = String((error as Error).stack)
-    .split('\n')
-    .slice(1);
+  const stack = guarded(() => String((error as Error).stack), '');
+  const frames = stack.split('\n').slice(1);
   return frames.find((frame) => !frame.includes(OWN_FRAMES) && !frame.includes('node:'))?.trim();
 }
 

@@ -293,9 +293,8 @@ export class TaskGroup {
       this.startFailed(task, ready);
       return;
     }
-    if (task.cancelled()) return;
-    const error = task.exception();
-    if (error !== null) this.childFailed(task, error);
+    // Not `exception() !== null`: null may have been thrown.
+    if (task.failed() && !task.cancelled()) this.childFailed(task, task.takeError());
   }
 
   private childFailed(task: Task<any>, error: unknown): void {

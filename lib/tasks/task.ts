@@ -23,6 +23,8 @@
  */
 import {
   Cancellation,
+  guarded,
+  isCancellation,
   isCancelledError,
   isExit,
   makeCancelledError,
@@ -41,7 +43,15 @@ import { state } from '../loop/state.js';
 import type { Awaitable, GeneratorCoroutine, Runnable, Yieldable } from '../types.js';
 import { makeAbortController } from './abort-signal.js';
 import type { CancelScope } from './cancel-scope.js';
-import { coroutineOf, generatorOf, isThenable, isYieldable, notAwaitable } from './coroutine.js';
+import { cancelWaiter, cancelWaitOf, closesCircle } from './cancel-walk.js';
+import {
+  coroutineOf,
+  generatorOf,
+  isThenable,
+  isYieldable,
+  notAwaitable,
+  promiseOf,
+} from './coroutine.js';
 import { type Cancellable, type Driver, waitForFuture, waitForYielded } from './driver.js';
 import type { EventLoop } from './event-loop.js';
 import { Future } from './future.js';
@@ -87,26 +97,59 @@ interface Extra {
   delivered: unknown;
   /** Debug mode: it waits again after that. */
   swallowed: SwallowedCancel | null;
+  /** Awaits of promises that a block has left to themselves. */
+  strays: Set<AwaitOf> | null;
 }
 
 /** Not the result of a generator: the async function's promise will say how the task ends. */
 const PROMISE_DECIDES: IteratorResult<unknown, never> = { value: undefined, done: false };
 
+/** How a step has ended. */
+const WAITS = 0;
+const RETURNED = 1;
+const THREW = 2;
+/** An async function has begun. */
+const GOES_ON = 3;
+
+/** Debug mode. `Error.prepareStackTrace` may make something else of it than a string. */
+function creationStack(): string {
+  return guarded(() => String(new Error().stack), '').replace(/^Error\n/, '');
+}
+
 /** A reason with who gives it: the task that is running. */
 function requestOf(reason: unknown): unknown {
-  if (reason instanceof Cancellation) return reason;
+  if (isCancellation(reason)) return reason;
   const origin = state.loop === null ? taskOfFlow() : state.task;
   return origin ? new Cancellation(reason, origin) : reason;
 }
 
+function isOurFuture(value: unknown): value is Future<unknown> {
+  try {
+    return value instanceof Future;
+  } catch {
+    return false; // a revoked Proxy
+  }
+}
+
 /** An await of an async function that belongs to the task. */
-type AwaitOf = Driver & Cancellable;
+interface AwaitOf extends Driver, Cancellable {
+  /** Its task has ended: nothing may be taken on behalf of that any more. */
+  giveUp(): void;
+}
+
+/** Whether a task waits in its async functions, not itself. */
+function isAwait(waiter: Cancellable): waiter is AwaitOf | Awaits {
+  return !(FUTURE_BRAND in waiter);
+}
 
 /** Several awaits at once: `await Promise.all([sleep(1), queue.get()])`. */
 class Awaits implements Cancellable {
   readonly drivers: Set<AwaitOf>;
 
-  constructor(drivers: AwaitOf[]) {
+  constructor(
+    private readonly task: Task<any>,
+    drivers: AwaitOf[],
+  ) {
     this.drivers = new Set(drivers);
   }
 
@@ -116,6 +159,7 @@ class Awaits implements Cancellable {
 
   /** For a step that comes while they wait: it is not about them. */
   failed(): boolean {
+    for (const driver of this.drivers) this.task.leaveBehind(driver);
     return false;
   }
 }
@@ -155,7 +199,7 @@ export class Task<T = unknown> extends Future<T> {
       this.context = options.context ?? captureContext();
       options.cancelScope?.adopt(this as Task<unknown>);
     }
-    if (loop.debug) this.needExtra().createdAt = new Error().stack?.replace(/^Error\n/, '');
+    if (loop.debug) this.needExtra().createdAt = creationStack();
     scope.add(this as Task<unknown>);
     if (options?.eagerStart && loop.isRunning()) this.startEagerly();
     else loop.scheduleStep(this);
@@ -217,16 +261,32 @@ export class Task<T = unknown> extends Future<T> {
     this.retrieve();
     if (this.done()) return false;
     // The scope that this comes from reaches the task by itself, and respects its shields.
-    if (reason instanceof Cancellation && this.isInside(reason.origin)) return false;
+    if (isCancellation(reason) && this.isInside(reason.origin)) return false;
+    if (closesCircle(this as Task<unknown>)) return false;
     this.status += CANCEL_REQUEST;
     const request = requestOf(reason);
     this.extra?.controller?.abort(makeCancelledError(request));
-    if (this.waiter?.cancel(request)) return true;
+    if (this.waiter === null) this.cancelLater(request);
+    else cancelWaitOf(this as Task<unknown>, request);
+    return true;
+  }
+
+  /** @internal In its turn: what it waits for is not cancelled yet. */
+  cancelWait(request: unknown): void {
+    const { waiter } = this;
+    if (waiter === null || this.done()) return;
+    const cancelled = isAwait(waiter)
+      ? waiter.cancel(request)
+      : cancelWaiter(this, request, () => makeCancelledError(request));
+    if (!cancelled) this.cancelLater(request);
+  }
+
+  /** There is nothing to cancel: the next step throws. */
+  private cancelLater(request: unknown): void {
     this.status |= MUST_CANCEL;
     this.value = request;
-    const plain = request instanceof Cancellation ? request.reason : request;
+    const plain = isCancellation(request) ? request.reason : request;
     if (plain !== undefined) this.needExtra().lastReason = request;
-    return true;
   }
 
   /** @internal As in asyncio, the last reason that met no wait is remembered, also if survived. */
@@ -295,7 +355,7 @@ export class Task<T = unknown> extends Future<T> {
     this.waiter = null;
     if ((this.status & MUST_CANCEL) !== 0) {
       const error = this.takePendingCancel();
-      if (!throwing || !isCancelledError(value) || this.isInside(value.origin)) {
+      if (this.prefersPendingCancel(throwing, value)) {
         this.runStep(true, error);
         return;
       }
@@ -305,8 +365,15 @@ export class Task<T = unknown> extends Future<T> {
 
   /** @internal */
   resumeInStep(throwing: boolean, value: unknown): void {
+    if (this.waiter !== null) (this.waiter as Future<unknown>).failed(); // they are left behind
     this.waiter = null;
     this.runStep(throwing, value);
+  }
+
+  /** @internal Of two cancellations, that of a scope around comes again; others do not. */
+  prefersPendingCancel(throwing: boolean, value: unknown): boolean {
+    if (!throwing || !isCancelledError(value)) return true;
+    return this.isInside(guarded(() => value.origin, null));
   }
 
   /**
@@ -387,15 +454,34 @@ export class Task<T = unknown> extends Future<T> {
     if (this.loop.debug) this.noteWait();
     if (this.waiter === null) this.waiter = driver;
     // Its generator waits itself: this is a promise that was left to itself.
-    else if (FUTURE_BRAND in this.waiter) return;
+    else if (!isAwait(this.waiter)) this.leaveBehind(driver);
     else if (this.waiter instanceof Awaits) this.waiter.drivers.add(driver);
-    else this.waiter = new Awaits([this.waiter as AwaitOf, driver]);
+    else this.waiter = new Awaits(this, [this.waiter, driver]);
+  }
+
+  /** @internal An await goes on while the task itself does something else. */
+  leaveBehind(driver: AwaitOf): void {
+    const extra = this.needExtra();
+    (extra.strays ??= new Set()).add(driver);
   }
 
   /** @internal An await of an async function is over. */
   removeAwait(driver: AwaitOf): void {
     if (this.waiter === driver) this.waiter = null;
     else if (this.waiter instanceof Awaits) this.waiter.drivers.delete(driver);
+    this.extra?.strays?.delete(driver);
+  }
+
+  /**
+   * What `Promise.race` has left behind, and whoever else awaits on behalf of this task: as a
+   * cancelled wait it takes nothing, and what it held is given back.
+   */
+  private giveUpAwaits(): void {
+    const { waiter, extra } = this;
+    this.waiter = null;
+    if (waiter instanceof Awaits) for (const driver of [...waiter.drivers]) driver.giveUp();
+    else if (waiter !== null && isAwait(waiter)) (waiter as AwaitOf).giveUp();
+    for (const driver of [...(extra?.strays ?? [])]) driver.giveUp();
   }
 
   /** @internal Nobody waits for its end any more, nor does the end of its `run()`. */
@@ -455,15 +541,20 @@ export class Task<T = unknown> extends Future<T> {
     state.loop = loop;
     state.task = this;
     state.context = this.context;
-    let result: IteratorResult<unknown, T>;
-    let failed = false;
+    let how = WAITS;
+    let outcome: unknown;
     try {
+      let result: IteratorResult<unknown, T>;
       if (typeof coroutine === 'function') result = this.callBody(coroutine, throwing, value);
       else if (throwing) result = throwIntoGenerator(coroutine, value);
       else result = resumeGenerator(coroutine, value);
+      // Behind `yield*` this is an object of the user's, whose getters may throw.
+      outcome = result.value;
+      if (result.done) how = RETURNED;
+      else if (result === PROMISE_DECIDES) how = GOES_ON;
     } catch (error) {
-      failed = true;
-      result = { value: error, done: false };
+      how = THREW;
+      outcome = error;
     }
     this.context = state.context;
     state.loop = outerLoop;
@@ -472,14 +563,13 @@ export class Task<T = unknown> extends Future<T> {
     if (loop.debug) {
       loop.reportSlow(began, String(this));
       if (throwing) this.noteCancelDelivered(value);
-      if (!failed && !result.done) this.noteWait();
+      if (how === WAITS) this.noteWait();
     }
-    if (failed) this.finishWithError(result.value);
-    else if (result.done) this.finishWithResult(result.value);
-    else if (result === PROMISE_DECIDES) return;
-    else if ((result.value as unknown) instanceof Future)
-      waitForFuture(this, result.value as never);
-    else waitForYielded(this, result.value);
+    if (how === WAITS) {
+      if (isOurFuture(outcome)) waitForFuture(this, outcome);
+      else waitForYielded(this, outcome);
+    } else if (how === RETURNED) this.finishWithResult(outcome as T);
+    else if (how === THREW) this.finishWithError(outcome);
   }
 
   /** The first step of a function. One that was cancelled before is never called. */
@@ -497,7 +587,7 @@ export class Task<T = unknown> extends Future<T> {
     if (!isThenable(started)) throw new TypeError(notAwaitable(body, started));
     this.coroutine = null;
     this.loop.requestDrain();
-    started.then(
+    promiseOf(started).then(
       (result) => this.finishWithResult(result as T),
       (error: unknown) => this.finishFlow(error),
     );
@@ -547,6 +637,7 @@ export class Task<T = unknown> extends Future<T> {
   private leave(): void {
     this.scope.remove(this as Task<unknown>);
     this.coroutine = null;
+    if (this.waiter !== null || this.extra !== null) this.giveUpAwaits();
     while ((this.status & IN_CANCEL_SCOPE) !== 0) this.cancelScope!.close();
   }
 
@@ -558,6 +649,7 @@ export class Task<T = unknown> extends Future<T> {
       cancelScope: null,
       delivered: undefined,
       swallowed: null,
+      strays: null,
     });
   }
 

@@ -9,7 +9,7 @@
 import { show } from '../errors.js';
 import { type Abortable, failOnAbort } from './abortable.js';
 import { checkSignal } from './check-signal.js';
-import { isThenable } from './coroutine.js';
+import { isThenable, promiseOf } from './coroutine.js';
 import { currentLoop } from './current-loop.js';
 import type { EventLoop } from './event-loop.js';
 import { Future } from './future.js';
@@ -41,7 +41,7 @@ export function until<T>(promise: PromiseLike<T>, options?: UntilOptions): Futur
   const future = new Future<T>(options?.loop ?? currentLoop());
   future.loop.requestDrain();
   if (signal !== undefined) failOnAbort(future, signal);
-  promise.then(
+  promiseOf(promise).then(
     (value) => {
       if (!future.done()) future.settle(FINISHED, value);
     },

@@ -41,7 +41,8 @@ class Counter implements Listener<Future<unknown>> {
   private endsEarly(future: Future<unknown>): boolean {
     if (this.returnWhen === FIRST_COMPLETED) return true;
     if (this.returnWhen !== FIRST_EXCEPTION || future.cancelled()) return false;
-    return future.exception() !== null;
+    future.retrieve();
+    return future.failed();
   }
 }
 

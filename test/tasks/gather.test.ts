@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import {
+  asCompleted,
   type CancelledError,
   createTask,
   EventLoop,
@@ -127,6 +128,19 @@ describe('gather', () => {
         assert.equal(calls, 52);
       }));
   }
+
+  // sleep(0) is one object for all callers.
+  it('waits for each sleep(0) that it is given', () =>
+    withVirtualTime(function* () {
+      let iterations = 0;
+      yield* gather(sleep(0), sleep(0), function* () {
+        iterations++;
+      });
+      const firsts = [...asCompleted([sleep(0), sleep(0)])];
+      assert.equal(firsts.length, 2);
+      for (const next of firsts) yield* next;
+      assert.equal(iterations, 1);
+    }));
 
   it('throws the first error at once, and lets the others run on', () =>
     withVirtualTime(function* () {
