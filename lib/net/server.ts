@@ -6,8 +6,12 @@
  * again at once would turn for ever.
  * Decision. asyncio's rules: at most `backlog + 1` connections each time; out of resources, the
  * exception handler hears it once, and the socket is looked at again after a second. What the
- * kernel has accepted is served also while the server is being closed.
+ * kernel has accepted is served also while the server is being closed. A cancelled task may wait
+ * for a promise that only ends with its connection, so `shutdown` cuts the connections before it
+ * waits for good, and reports the tasks that even then go on.
+ * Cost. A task whose cleanup takes longer than two moments is reported, and goes on.
  * Invariants. `waitClosed` ends when the server is closed and its last connection is over.
+ * `shutdown(graceMs)` ends two moments after the grace at the latest, whatever the tasks do.
  */
 import { RuntimeError } from '../errors.js';
 import { type Context, captureContext } from '../loop/context.js';
@@ -15,6 +19,7 @@ import type { TimerHandle } from '../loop/handle.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { WatchEntry, WatchOwner } from '../loop/watchers.js';
 import { Coroutine } from '../tasks/coroutine.js';
+import { currentTask } from '../tasks/current-task.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
 import { moveOnAfter } from '../tasks/move-on-after.js';
@@ -31,7 +36,12 @@ import type { OpenConnection } from './transport.js';
 /** Makes the connection for an accepted socket; its peer's address is in the address page. */
 export type Accepted = (fd: number, server: Server) => void;
 
+const CLOSED = 'the server is closed';
 const RETRY_AFTER_MS = 1000;
+/** How long `await using` lets connections send what was written. */
+const DISPOSE_GRACE_MS = 1000;
+/** What cancelled tasks get to say goodbye, and then to see that their connection has been cut. */
+const MOMENT_MS = 100;
 const LATER = new Set([-netLayout.EAGAIN, -netLayout.ECONNABORTED]);
 const OUT_OF_RESOURCES = new Set(
   [netLayout.EMFILE, netLayout.ENFILE, netLayout.ENOBUFS, netLayout.ENOMEM].map((errno) => -errno),
@@ -124,6 +134,8 @@ export class Server {
   private readonly tasks = new Set<Task<unknown>>();
   private serving = false;
   private closed = false;
+  /** Its tasks have been cancelled: so is one that begins only now. */
+  private ending = false;
   private forever: Future<void> | null = null;
   private readonly waiters: Future<void>[] = [];
 
@@ -167,9 +179,8 @@ export class Server {
   }
 
   /**
-   * Accepts connections until it is cancelled; then the server is closed, the tasks of its
-   * connections are cancelled, and waited for. Counterpart: `Server.serve_forever`, which cancels
-   * no tasks.
+   * Accepts connections until it is cancelled; then the server is closed, as `shutdown(0)` does.
+   * Counterpart: `Server.serve_forever`, which cancels no tasks.
    *
    * @throws when awaited: RuntimeError if it is closed, or somebody waits here already;
    *   CancelledError
@@ -201,10 +212,14 @@ export class Server {
 
   /**
    * Closes the server in good order: nothing more is accepted, connections may end by themselves
-   * for a while, then their tasks are cancelled, and what is left is closed at once.
+   * for a while, then their tasks are cancelled, and what is left is cut a moment later.
    *
    * @param graceMs - milliseconds for the connections to end; `Infinity`: as long as it takes
    * @throws TypeError if it is not a number; when awaited: CancelledError
+   *
+   * It ends at most 200 ms after the time of grace. Tasks that are still not done then (they
+   * swallow the cancellation, or wait for a promise that nobody settles) go on, and the exception
+   * handler is told which they are.
    */
   shutdown(graceMs = Infinity): Coroutine<void> {
     checkTimeout('shutdown', graceMs);
@@ -232,11 +247,14 @@ export class Server {
     return this.setReferenced(false);
   }
 
-  /** `await using server = ...`: closed at the end of the block, and its connections with it. */
+  /**
+   * `await using server = ...`: closed at the end of the block, and its connections with it. What
+   * has not been sent after a second is dropped: call `shutdown()` for more time.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
     this.closeClients();
-    await this.waitClosed();
+    await this.shutdown(DISPOSE_GRACE_MS);
   }
 
   /** @internal */
@@ -261,6 +279,7 @@ export class Server {
   /** @internal The task of one connection. */
   own(task: Task<unknown>): void {
     this.tasks.add(task);
+    if (this.ending) task.cancel(CLOSED);
   }
 
   /** @internal It is done. */
@@ -287,7 +306,7 @@ export class Server {
 
   private *serveForeverSteps(): Generator<unknown, void, any> {
     if (this.forever !== null) throw new RuntimeError('somebody serves forever already');
-    if (this.closed) throw new RuntimeError('the server is closed');
+    if (this.closed) throw new RuntimeError(CLOSED);
     this.begin();
     this.forever = new Future<void>(this.loop);
     try {
@@ -295,23 +314,47 @@ export class Server {
     } finally {
       this.forever = null;
       this.close();
-      this.cancelTasks();
-      yield* this.waitClosed();
+      yield* this.endTasks();
     }
   }
 
   private *shutdownSteps(graceMs: number): Generator<unknown, void, any> {
     this.close();
     yield* moveOnAfter(graceMs, () => this.waitClosed());
-    const tasks = [...this.tasks];
+    yield* this.endTasks();
+  }
+
+  /** Cancels the tasks, cuts the connections, and waits for both, but not for ever. */
+  private *endTasks(): Generator<unknown, void, any> {
     this.cancelTasks();
+    try {
+      if (this.tasks.size > 0) yield* moveOnAfter(MOMENT_MS, () => this.whenOver());
+    } finally {
+      this.abortClients();
+    }
+    yield* moveOnAfter(MOMENT_MS, () => this.whenOver());
+    const left = this.otherTasks();
+    if (left.length === 0) return;
+    const names = left.map(String).join(', ');
+    const message = `the server is closed, but tasks of its connections go on: ${names}`;
+    this.loop.callExceptionHandler({ message });
+  }
+
+  private *whenOver(): Generator<unknown, void, any> {
+    const tasks = this.otherTasks();
     if (tasks.length > 0) yield* wait(tasks);
-    this.abortClients();
     yield* this.waitClosed();
   }
 
   private cancelTasks(): void {
-    for (const task of this.tasks) task.cancel('the server is closed');
+    this.ending = true;
+    for (const task of this.otherTasks()) task.cancel(CLOSED);
+  }
+
+  /** All but the one that is closing the server, which would wait for itself. */
+  private otherTasks(): Task<unknown>[] {
+    const self = currentTask();
+    return [...this.tasks].filter((task) => task !== self);
   }
 
   private *waitClosedSteps(): Generator<unknown, void, any> {

@@ -5,6 +5,7 @@
  * Decision. One object that is done already serves all those; only who must wait gets one of their
  * own.
  */
+import { isCancelledError } from '../errors.js';
 import { type Abortable, abortable } from '../tasks/abortable.js';
 import { Coroutine, DONE } from '../tasks/coroutine.js';
 import { sleep } from '../tasks/sleep.js';
@@ -113,13 +114,16 @@ export class StreamWriter {
     return this.connection.transport.getExtraInfo(name, fallback);
   }
 
-  /** `await using writer = ...`: closed at the end of the block. */
+  /** `await using writer = ...`: closed at the end of the block, at once if it is cancelled. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
     try {
       await this.waitClosed();
-    } catch {
-      // It is closed: who wants to know why has waited.
+    } catch (error) {
+      // It is closed: who wants to know why has waited. But a cancelled wait is no end of it.
+      if (!isCancelledError(error)) return;
+      this.connection.transport.abort();
+      throw error;
     }
   }
 

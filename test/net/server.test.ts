@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 
 import {
   ContextVar,
   createConnection,
   createServer,
   createTask,
+  currentTask,
   EventLoop,
   type ExceptionContext,
+  Future,
   gather,
   getEventLoop,
   isCancelledError,
@@ -19,10 +23,13 @@ import {
   type StreamWriter,
   type SystemError,
   SystemExit,
+  shield,
   sleep,
   startServer,
   type Task,
   type Transport,
+  toNodeStream,
+  toWebStreams,
   until,
 } from 'ringloop';
 import { errorOf } from '../support/both-kinds.js';
@@ -475,6 +482,21 @@ describe('server.close()', () => {
       }
     }));
 
+  it('happens at the end of a block with `await using`, though a client does not read', () =>
+    onLoop(function* () {
+      const server = yield* startServer(
+        (_, writer) => writer.write(Buffer.alloc(8 * 1024 * 1024)),
+        LOCALHOST,
+        0,
+      );
+      const client = yield* RawSocket.connect(server.port);
+      yield* untilTrue(() => server.statistics().connections === 1);
+      yield* someTurns();
+      yield* until(server[Symbol.asyncDispose]());
+      assert.deepEqual(server.statistics(), { connections: 0, tasks: 0, serving: false });
+      client.close();
+    }));
+
   it('happens by itself at the end of a block with `await using`', async () => {
     const reports: ExceptionContext[] = await withReports(async (list) => {
       await run(async () => {
@@ -545,6 +567,43 @@ describe('server.serveForever()', () => {
     }));
 });
 
+/** Much more than the kernel keeps for a client that does not read. */
+function* muchData(): Generator<Buffer, void> {
+  for (let i = 0; i < 400; i++) yield Buffer.alloc(64 * 1024);
+}
+
+/** Foreign promises: they end with the connection, and no cancellation reaches them. */
+const NEVER_DONE_BY_THEMSELVES: Record<
+  string,
+  (reader: StreamReader, writer: StreamWriter) => Promise<void>
+> = {
+  'a pipeline into toNodeStream()': async (reader, writer) => {
+    await pipeline(Readable.from(muchData()), toNodeStream(reader, writer));
+  },
+  'a pipe into toWebStreams()': async (reader, writer) => {
+    await Readable.toWeb(Readable.from(muchData())).pipeTo(toWebStreams(reader, writer).writable);
+  },
+  'a pipeline from toNodeStream()': async (reader, writer) => {
+    await pipeline(toNodeStream(reader, writer), async (source) => {
+      for await (const _ of source);
+    });
+  },
+};
+
+/** Handlers that swallow every cancellation until a gate opens. */
+const STUBBORN = {
+  generator: (gate: Future<void>) =>
+    function* (): Generator<unknown, void, any> {
+      currentTask()!.name = 'stubborn';
+      while (!gate.done()) yield* errorOf(shield(gate));
+    },
+  async: (gate: Future<void>) => async (): Promise<void> => {
+    currentTask()!.name = 'stubborn';
+    // A promise that nobody settles for as long as the server is there.
+    await new Promise<void>((resolve) => gate.addDoneCallback(() => resolve()));
+  },
+};
+
 describe('server.shutdown()', () => {
   it('is done at once when there is no connection', () =>
     onLoop(function* () {
@@ -610,6 +669,105 @@ describe('server.shutdown()', () => {
       assert.equal(server.statistics().connections, 1);
       yield* server.shutdown(0);
       assert.equal(server.statistics().connections, 0);
+      client.close();
+    }));
+
+  // Its wait for the tasks had no bound, and stood before the connections were cut.
+  for (const [what, handler] of Object.entries(NEVER_DONE_BY_THEMSELVES)) {
+    it(`cuts the connection of a task that waits for its client in ${what}`, () =>
+      onLoop(function* () {
+        let ended = 0;
+        const server = yield* startServer(
+          async (...streams) => {
+            try {
+              await handler(...streams);
+            } catch {
+            } finally {
+              ended++;
+            }
+          },
+          LOCALHOST,
+          0,
+        );
+        const client = yield* RawSocket.connect(server.port);
+        yield* untilTrue(() => server.statistics().tasks === 1);
+        yield* someTurns();
+        yield* server.shutdown(1);
+        assert.equal(ended, 1);
+        assert.deepEqual(server.statistics(), { connections: 0, tasks: 0, serving: false });
+        client.close();
+      }));
+  }
+
+  for (const end of ['shutdown', 'serveForever'] as const) {
+    for (const kind of ['generator', 'async'] as const) {
+      it(`${end}(): names the tasks of ${kind} handlers that go on, and ends all the same`, () =>
+        withReports(async (reports) => {
+          const gate = new Future<void>();
+          const serve = STUBBORN[kind](gate);
+          await run(function* () {
+            const server = yield* startServer(serve, LOCALHOST, 0, { startServing: false });
+            const forever = createTask(server.serveForever());
+            yield* sleep(0);
+            const client = yield* RawSocket.connect(server.port);
+            yield* untilTrue(() => server.statistics().tasks === 1);
+            yield* someTurns();
+            if (end === 'shutdown') yield* server.shutdown(1);
+            else forever.cancel();
+            assert.ok(isCancelledError(yield* errorOf(forever)));
+            assert.deepEqual(server.statistics(), { connections: 0, tasks: 1, serving: false });
+            gate.setResult();
+            yield* untilTrue(() => server.statistics().tasks === 0);
+            client.close();
+          });
+          const [{ message }] = reports as [ExceptionContext];
+          assert.match(message, /^the server is closed, but tasks .* go on: <Task "stubborn" pend/);
+        }));
+    }
+  }
+
+  for (const kind of ['generator', 'async'] as const) {
+    it(`can be called by one of its own handlers (${kind})`, () =>
+      onLoop(function* () {
+        const asked: { server?: Server; done: boolean } = { done: false };
+        const stop = {
+          *generator(): Generator<unknown, void, any> {
+            yield* asked.server!.shutdown(1);
+            asked.done = true;
+          },
+          async async(): Promise<void> {
+            await asked.server!.shutdown(1);
+            asked.done = true;
+          },
+        };
+        asked.server = yield* startServer(stop[kind], LOCALHOST, 0);
+        const client = yield* RawSocket.connect(asked.server.port);
+        yield* asked.server.waitClosed();
+        yield* untilTrue(() => asked.done);
+        client.close();
+      }));
+  }
+
+  it('cuts the connections also when it is cancelled after the tasks', () =>
+    onLoop(function* () {
+      const server = yield* startServer(
+        function* (_, writer) {
+          writer.write(Buffer.alloc(8 * 1024 * 1024));
+          try {
+            yield* sleep(Infinity);
+          } finally {
+            shutdown.cancel();
+          }
+        },
+        LOCALHOST,
+        0,
+      );
+      const client = yield* RawSocket.connect(server.port);
+      yield* untilTrue(() => server.statistics().tasks === 1);
+      yield* someTurns();
+      const shutdown = createTask(server.shutdown(1));
+      assert.ok(isCancelledError(yield* errorOf(shutdown)));
+      yield* server.waitClosed();
       client.close();
     }));
 

@@ -242,4 +242,17 @@ describe('StreamWriter', () => {
         yield* createTask(async () => await writer[Symbol.asyncDispose]());
       });
     }));
+
+  it('is aborted at the end of a block with `await using` that is cancelled while it waits', () =>
+    onLoop(function* () {
+      yield* withStream(function* (writer) {
+        writer.write(Buffer.alloc(MUCH));
+        const task = createTask(async () => await writer[Symbol.asyncDispose]());
+        yield* someTurns();
+        assert.equal(task.done(), false);
+        task.cancel();
+        assert.ok(isCancelledError(yield* errorOf(task)), 'the cancellation was swallowed');
+        assert.equal(writer.transport.getWriteBufferSize(), 0);
+      });
+    }));
 });
