@@ -17,28 +17,33 @@ function command(line, options = {}) {
   return result.status === 0;
 }
 
-/** The JavaScript suite on an addon that was built with AddressSanitizer, in a folder of its own. */
-function suiteUnderAsan() {
-  const folder = mkdtempSync(join(tmpdir(), 'ringloop-asan-'));
+/** The JavaScript suite on an addon that was built with other flags, in a folder of its own. */
+function suiteOnAddon(name, flags, environment = '') {
+  const folder = mkdtempSync(join(tmpdir(), `ringloop-${name}-`));
   const parts = ['binding.gyp', 'native', 'package.json', 'dist', '.build', 'test'];
   for (const part of parts) cpSync(join(root, part), join(folder, part), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  const flags = {
-    CXXFLAGS: '-fsanitize=address -fno-omit-frame-pointer -g',
-    LDFLAGS: '-fsanitize=address',
-  };
   const built = command('npx node-gyp rebuild', { cwd: folder, env: flags });
   const mocha = 'node --expose-gc node_modules/mocha/bin/mocha.js --no-config';
   const suite = "'.build/test/{conformance,loop,tasks,sync,net}/**/*.test.js'";
   const tested =
     built &&
     command(
-      `LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 ${mocha} ` +
-        `--require .build/test/support/hooks.js --timeout 120000 --reporter dot ${suite}`,
+      `${environment} ${mocha} --require .build/test/support/hooks.js --timeout 120000 ` +
+        `--reporter dot ${suite}`,
       { cwd: folder },
     );
   rmSync(folder, { recursive: true, force: true });
   return tested;
+}
+
+function suiteUnderAsan() {
+  const flags = {
+    CXXFLAGS: '-fsanitize=address -fno-omit-frame-pointer -g',
+    LDFLAGS: '-fsanitize=address',
+  };
+  const preload = 'LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0';
+  return suiteOnAddon('asan', flags, preload);
 }
 
 function nativePreset(preset) {
@@ -76,10 +81,12 @@ const CHECKS = {
     command(`npm run -s conformance -- --seeds 1-2000 --async --profiles ${PROFILES}`),
   'native debug': () => nativePreset('debug'),
   'native release': () => nativePreset('release'),
+  'native without assertions': () => nativePreset('noassert'),
   'native asan': () => nativePreset('asan'),
   'native ubsan': () => nativePreset('ubsan'),
   'native tsan': () => nativePreset('tsan'),
   'suite under asan': suiteUnderAsan,
+  'suite without assertions': () => suiteOnAddon('noassert', { CXXFLAGS: '-DRINGLOOP_NO_ASSERT' }),
   'node versions': () => command('npm run -s test:versions'),
   coverage: () => command('npm run -s coverage'),
 };

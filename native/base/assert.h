@@ -1,8 +1,13 @@
-// assert.h -- the word for "our bug": check an invariant, stop the process loudly when it is false.
+// assert.h -- the words for "our bug": stop the process loudly when what must hold does not.
 //
 // Facts.      A broken invariant means memory that JavaScript also reads is wrong already.
-// Decision.   Checked in release builds too; prints what was violated, then aborts.
+// Decision.   RINGLOOP_ASSERT states an invariant: checked in release builds too, and not even
+//             evaluated where RINGLOOP_NO_ASSERT is defined. RINGLOOP_CHECK is for calls that have
+//             to be made: always evaluated, always checked. Either prints what was violated, then
+//             aborts. Neither is for what JavaScript or the system got wrong.
 // Cost.       One predictable branch per check.
+// Invariants. The condition of a RINGLOOP_ASSERT changes nothing; the preset `noassert` builds
+//             and tests everything without them.
 #pragma once
 
 #include <cstdio>
@@ -18,5 +23,12 @@ namespace ringloop {
 
 }  // namespace ringloop
 
-#define RINGLOOP_ASSERT(condition) \
+#define RINGLOOP_CHECK(condition) \
   ((condition) ? (void)0 : ::ringloop::AssertionFailed(#condition, __FILE__, __LINE__))
+
+#if defined(RINGLOOP_NO_ASSERT)
+// In sizeof it is still compiled, so that it stays correct, and not run.
+#define RINGLOOP_ASSERT(condition) ((void)sizeof(bool(condition)))
+#else
+#define RINGLOOP_ASSERT(condition) RINGLOOP_CHECK(condition)
+#endif

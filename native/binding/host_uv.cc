@@ -9,11 +9,11 @@ namespace ringloop {
 
 Status HostUv::Open(Napi::Object owner, Napi::Function dispatch) {
   uv_loop_t* uv = nullptr;
-  RINGLOOP_ASSERT(napi_get_uv_event_loop(env_, &uv) == napi_ok);
+  RINGLOOP_CHECK(napi_get_uv_event_loop(env_, &uv) == napi_ok);
   const int error = uv_poll_init(uv, &poll_, loop_->fd());
   if (error != 0) return Status::Failed("uv_poll_init", -error);
-  RINGLOOP_ASSERT(uv_idle_init(uv, &idle_) == 0);
-  RINGLOOP_ASSERT(uv_check_init(uv, &check_) == 0);
+  RINGLOOP_CHECK(uv_idle_init(uv, &idle_) == 0);
+  RINGLOOP_CHECK(uv_check_init(uv, &check_) == 0);
   open_handles_ = 3;
   poll_.data = idle_.data = check_.data = this;
   uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
@@ -56,8 +56,8 @@ void HostUv::OnCheck(uv_check_t* handle) { static_cast<HostUv*>(handle->data)->E
 void HostUv::StartSoon() {
   if (soon_) return;
   soon_ = true;
-  RINGLOOP_ASSERT(uv_idle_start(&idle_, OnIdle) == 0);
-  RINGLOOP_ASSERT(uv_check_start(&check_, OnCheck) == 0);
+  RINGLOOP_CHECK(uv_idle_start(&idle_, OnIdle) == 0);
+  RINGLOOP_CHECK(uv_check_start(&check_, OnCheck) == 0);
 }
 
 void HostUv::StopSoon() {
@@ -70,13 +70,13 @@ void HostUv::StopSoon() {
 void HostUv::StartPoll() {
   if (polling_) return;
   polling_ = true;
-  RINGLOOP_ASSERT(uv_poll_start(&poll_, UV_READABLE, OnPoll) == 0);
+  RINGLOOP_CHECK(uv_poll_start(&poll_, UV_READABLE, OnPoll) == 0);
 }
 
 void HostUv::StopPoll() {
   if (!polling_) return;
   polling_ = false;
-  RINGLOOP_ASSERT(uv_poll_stop(&poll_) == 0);
+  RINGLOOP_CHECK(uv_poll_stop(&poll_) == 0);
 }
 
 void HostUv::Enter() {
@@ -139,8 +139,8 @@ void HostUv::SettleDown() {
   StopSoon();
   StartPoll();
   // The kernel refuses a timer only for reasons that are bugs of ours.
-  RINGLOOP_ASSERT(loop_->ApplySubmissions());
-  RINGLOOP_ASSERT(loop_->PrepareToWait().ok());
+  RINGLOOP_CHECK(loop_->ApplySubmissions());
+  RINGLOOP_CHECK(loop_->PrepareToWait().ok());
   auto* poll = reinterpret_cast<uv_handle_t*>(&poll_);
   if (loop_->header().reference_count > 0) {
     uv_ref(poll);

@@ -95,8 +95,8 @@ LoopBinding::LoopBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Loop
     return;
   }
   core_ = core.release();
-  RINGLOOP_ASSERT(napi_add_async_cleanup_hook(env, OnEnvironmentCleanup, core_, &core_->cleanup) ==
-                  napi_ok);
+  RINGLOOP_CHECK(napi_add_async_cleanup_hook(env, OnEnvironmentCleanup, core_, &core_->cleanup) ==
+                 napi_ok);
 }
 
 // Reached by garbage collection only after Close(), or at the end of the environment, whose

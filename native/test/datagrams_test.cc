@@ -18,16 +18,16 @@ namespace {
 
 UniqueFd UdpSocket() {
   const IoResult fd = OpenSocket(AF_INET, SOCK_DGRAM);
-  RINGLOOP_ASSERT(fd >= 0);
+  RINGLOOP_CHECK(fd >= 0);
   Address loopback;
-  RINGLOOP_ASSERT(loopback.SetIp(AF_INET, "127.0.0.1", 0));
-  RINGLOOP_ASSERT(Bind(static_cast<int>(fd), loopback) == 0);
+  RINGLOOP_CHECK(loopback.SetIp(AF_INET, "127.0.0.1", 0));
+  RINGLOOP_CHECK(Bind(static_cast<int>(fd), loopback) == 0);
   return UniqueFd(static_cast<int>(fd));
 }
 
 Address NameOf(const UniqueFd& fd) {
   Address address;
-  RINGLOOP_ASSERT(LocalName(fd.get(), &address) == 0);
+  RINGLOOP_CHECK(LocalName(fd.get(), &address) == 0);
   return address;
 }
 
@@ -137,7 +137,7 @@ TEST("that an earlier datagram was refused costs the next one only") {
 
 TEST("only UDP can be cut") {
   int ends[2];
-  RINGLOOP_ASSERT(OpenSocketPair(AF_UNIX, SOCK_DGRAM, ends) == 0);
+  RINGLOOP_CHECK(OpenSocketPair(AF_UNIX, SOCK_DGRAM, ends) == 0);
   const testing::Pair pair{UniqueFd(ends[0]), UniqueFd(ends[1])};
   const UniqueFd stream(static_cast<int>(OpenSocket(AF_INET, SOCK_STREAM)));
   CHECK(!CanSegment(pair.read_end.get()));

@@ -24,20 +24,20 @@ class LoopFixture {
       : ready_(capacity),
         submissions_(kSubmissionCapacity),
         loop({&header, ready_.data(), capacity, submissions_.data()}, MonotonicNs()) {
-    RINGLOOP_ASSERT(loop.Open().ok());
+    RINGLOOP_CHECK(loop.Open().ok());
   }
 
   // Into the submission ring, unchecked, as JavaScript writes it.
   void Arm(Slot slot, TimeNs deadline) {
-    if (header.submission_count == kSubmissionCapacity) RINGLOOP_ASSERT(loop.ApplySubmissions());
+    if (header.submission_count == kSubmissionCapacity) RINGLOOP_CHECK(loop.ApplySubmissions());
     submissions_[header.submission_count++] = {deadline, slot, 0};
   }
   void Cancel(Slot slot) { Arm(slot, NAN); }
 
   // One turn, without taking anything from the ring.
   void Turn(TimeNs now) {
-    RINGLOOP_ASSERT(loop.ApplySubmissions());
-    RINGLOOP_ASSERT(loop.Turn(now).ok());
+    RINGLOOP_CHECK(loop.ApplySubmissions());
+    RINGLOOP_CHECK(loop.Turn(now).ok());
   }
 
   Records Take(size_t limit = SIZE_MAX) {

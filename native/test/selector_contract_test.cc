@@ -33,7 +33,7 @@ constexpr int64_t kHour = 3'600'000 * kMs;
 constexpr bool kIsKqueue = std::string_view(Selector::kName) == "kqueue";
 
 struct Opened : Selector {
-  Opened() { RINGLOOP_ASSERT(Open().ok()); }
+  Opened() { RINGLOOP_CHECK(Open().ok()); }
 
   Ready Select(uint32_t capacity = 64, int64_t timeout_ns = 0) {
     std::vector<SelectorEvent> events(capacity + 1, SelectorEvent{-1, 0});
@@ -106,10 +106,10 @@ Pair MakeTcpPair() {
   auto* const name = reinterpret_cast<sockaddr*>(&address);
   socklen_t length = sizeof address;
   const UniqueFd listener(socket(AF_INET, SOCK_STREAM, 0));
-  RINGLOOP_ASSERT(bind(listener.get(), name, length) == 0 && listen(listener.get(), 1) == 0);
-  RINGLOOP_ASSERT(getsockname(listener.get(), name, &length) == 0);
+  RINGLOOP_CHECK(bind(listener.get(), name, length) == 0 && listen(listener.get(), 1) == 0);
+  RINGLOOP_CHECK(getsockname(listener.get(), name, &length) == 0);
   UniqueFd client(socket(AF_INET, SOCK_STREAM, 0));
-  RINGLOOP_ASSERT(connect(client.get(), name, length) == 0);
+  RINGLOOP_CHECK(connect(client.get(), name, length) == 0);
   return {UniqueFd(accept(listener.get(), nullptr, nullptr)), std::move(client)};
 }
 

@@ -32,39 +32,39 @@ constexpr int kNoFd = -1;
 
 UniqueFd Open(int family, int type) {
   const IoResult fd = OpenSocket(family, type);
-  RINGLOOP_ASSERT(fd >= 0);
+  RINGLOOP_CHECK(fd >= 0);
   return UniqueFd(static_cast<int>(fd));
 }
 
 testing::Pair OpenPair(int type = SOCK_STREAM) {
   int ends[2];
-  RINGLOOP_ASSERT(OpenSocketPair(AF_UNIX, type, ends) == 0);
+  RINGLOOP_CHECK(OpenSocketPair(AF_UNIX, type, ends) == 0);
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
 testing::Pair OpenPipe() {
   testing::Pair pipe = testing::MakePipe();
-  RINGLOOP_ASSERT(SetNonBlocking(pipe.read_end.get()) == 0);
-  RINGLOOP_ASSERT(SetNonBlocking(pipe.write_end.get()) == 0);
+  RINGLOOP_CHECK(SetNonBlocking(pipe.read_end.get()) == 0);
+  RINGLOOP_CHECK(SetNonBlocking(pipe.write_end.get()) == 0);
   return pipe;
 }
 
 Address Loopback(uint16_t port = 0) {
   Address address;
-  RINGLOOP_ASSERT(address.SetIp(AF_INET, "127.0.0.1", port));
+  RINGLOOP_CHECK(address.SetIp(AF_INET, "127.0.0.1", port));
   return address;
 }
 
 Address NameOf(const UniqueFd& fd) {
   Address address;
-  RINGLOOP_ASSERT(LocalName(fd.get(), &address) == 0);
+  RINGLOOP_CHECK(LocalName(fd.get(), &address) == 0);
   return address;
 }
 
 UniqueFd Listening() {
   UniqueFd fd = Open(AF_INET, SOCK_STREAM);
-  RINGLOOP_ASSERT(Bind(fd.get(), Loopback()) == 0);
-  RINGLOOP_ASSERT(Listen(fd.get(), 10) == 0);
+  RINGLOOP_CHECK(Bind(fd.get(), Loopback()) == 0);
+  RINGLOOP_CHECK(Listen(fd.get(), 10) == 0);
   return fd;
 }
 
@@ -84,11 +84,11 @@ IoResult ConnectFully(const UniqueFd& fd, const Address& address) {
 testing::Pair Connected() {
   const UniqueFd listener = Listening();
   UniqueFd client = Open(AF_INET, SOCK_STREAM);
-  RINGLOOP_ASSERT(ConnectFully(client, NameOf(listener)) == 0);
-  RINGLOOP_ASSERT(Readable(listener.get(), kSurelyMs));
+  RINGLOOP_CHECK(ConnectFully(client, NameOf(listener)) == 0);
+  RINGLOOP_CHECK(Readable(listener.get(), kSurelyMs));
   Address peer;
   const IoResult server = Accept(listener.get(), &peer);
-  RINGLOOP_ASSERT(server >= 0 && peer.Port() == NameOf(client).Port());
+  RINGLOOP_CHECK(server >= 0 && peer.Port() == NameOf(client).Port());
   return {UniqueFd(static_cast<int>(server)), std::move(client)};
 }
 
@@ -164,7 +164,7 @@ TEST("a path that is too long or has a zero byte is refused") {
 
 TEST("a unix socket is reached by its path and says it") {
   char folder[] = "/tmp/ringloop-XXXXXX";
-  RINGLOOP_ASSERT(mkdtemp(folder) != nullptr);
+  RINGLOOP_CHECK(mkdtemp(folder) != nullptr);
   const std::string path = std::string(folder) + "/s";
   Address address;
   CHECK(address.SetPath(path.data(), path.size()));
@@ -280,15 +280,15 @@ TEST("out of descriptors, accept says EMFILE and the connection waits") {
   CHECK_EQUAL(ConnectFully(client, NameOf(listener)), 0);
   CHECK(Readable(listener.get(), kSurelyMs));
   rlimit before;
-  RINGLOOP_ASSERT(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  RINGLOOP_CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
   const int lowest_free = dup(listener.get());
   close(lowest_free);
   const rlimit none_left{static_cast<rlim_t>(lowest_free), before.rlim_max};
-  RINGLOOP_ASSERT(setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+  RINGLOOP_CHECK(setrlimit(RLIMIT_NOFILE, &none_left) == 0);
   Address peer;
   const IoResult refused = Accept(listener.get(), &peer);
   const IoResult unopened = OpenSocket(AF_INET, SOCK_STREAM);
-  RINGLOOP_ASSERT(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  RINGLOOP_CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
   CHECK_EQUAL(refused, -EMFILE);
   CHECK_EQUAL(unopened, -EMFILE);
   CHECK(Readable(listener.get()));
@@ -332,7 +332,7 @@ TEST("the type of a descriptor is a pipe, a socket or a file") {
 int OptionOf(int fd, int level, int name) {
   int value = -1;
   socklen_t length = sizeof value;
-  RINGLOOP_ASSERT(getsockopt(fd, level, name, &value, &length) == 0);
+  RINGLOOP_CHECK(getsockopt(fd, level, name, &value, &length) == 0);
   return length == 1 ? value & 0xff : value;
 }
 
@@ -387,7 +387,7 @@ TEST("a negative time to linger is none") {
   socklen_t length = sizeof how;
   for (const int seconds : {5, 0, -1}) {
     CHECK_EQUAL(SetSocketOption(tcp.get(), SocketOption::kLinger, AF_INET, seconds), 0);
-    RINGLOOP_ASSERT(getsockopt(tcp.get(), SOL_SOCKET, SO_LINGER, &how, &length) == 0);
+    RINGLOOP_CHECK(getsockopt(tcp.get(), SOL_SOCKET, SO_LINGER, &how, &length) == 0);
     CHECK_EQUAL(how.l_onoff != 0, seconds >= 0);
   }
 }
@@ -456,7 +456,7 @@ std::string Through(const testing::Pair& ends, std::vector<std::string> parts,
     std::vector<iovec> vector;
     for (size_t i = first; i < parts.size(); i++) vector.push_back(Part(parts[i]));
     IoResult count = call(ends.write_end.get(), vector.data(), vector.size());
-    RINGLOOP_ASSERT(count >= 0 || count == -EAGAIN);
+    RINGLOOP_CHECK(count >= 0 || count == -EAGAIN);
     for (; first < parts.size() && count >= static_cast<IoResult>(parts[first].size()); first++) {
       count -= static_cast<IoResult>(parts[first].size());
     }
@@ -506,7 +506,7 @@ TEST("a file is sent from its offset, up to its end, and its position stays") {
   const UniqueFd file(mkstemp(path));
   unlink(path);
   const std::string bytes = Pattern(1'000'000);
-  RINGLOOP_ASSERT(write(file.get(), bytes.data(), bytes.size()) == 1'000'000);
+  RINGLOOP_CHECK(write(file.get(), bytes.data(), bytes.size()) == 1'000'000);
   const off_t position = lseek(file.get(), 17, SEEK_SET);
   const testing::Pair pair = OpenPair();
   std::string arrived;
@@ -515,7 +515,7 @@ TEST("a file is sent from its offset, up to its end, and its position stays") {
   for (;;) {
     const IoResult count = SendFile(pair.write_end.get(), file.get(), offset, 0xFFFFFFFF);
     if (count == 0) break;
-    RINGLOOP_ASSERT(count > 0 || count == -EAGAIN);
+    RINGLOOP_CHECK(count > 0 || count == -EAGAIN);
     waited = waited || count < 0;
     offset += std::max<IoResult>(count, 0);
     if (count < 0) arrived += Drain(pair.read_end.get());
@@ -550,7 +550,7 @@ struct Batch {
 
 UniqueFd UdpSocket() {
   UniqueFd fd = Open(AF_INET, SOCK_DGRAM);
-  RINGLOOP_ASSERT(Bind(fd.get(), Loopback()) == 0);
+  RINGLOOP_CHECK(Bind(fd.get(), Loopback()) == 0);
   return fd;
 }
 
