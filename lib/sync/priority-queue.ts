@@ -5,8 +5,8 @@
  * JavaScript `<` compares arrays as strings.
  * Decision. `compare` decides; without it numbers, strings, dates and arrays of them are compared
  * as in Python, and anything else is refused when it is put. Equal items keep their order. A binary
- * heap in an array. `compare` may throw: a
- * place is found before anything is moved, so that no item is lost or doubled.
+ * heap in an array. `compare` may throw: a place is found before anything is moved, so that no item
+ * is lost or doubled.
  */
 import { show } from '../errors.js';
 import { Queue, type Store } from './queue.js';

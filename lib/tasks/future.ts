@@ -5,8 +5,7 @@
  * every word of it counts. asyncio never calls anybody when a future settles: it queues.
  * Decision. Four fields. `status` packs the state and what `waiters` is: one task, one listener, or
  * an array. `value` is the result, the error or the message of the cancellation. A future is its
- * own
- * iterator: whether it is done says whether `next()` waits or returns, so `yield* future`
+ * own iterator: whether it is done says whether `next()` waits or returns, so `yield* future`
  * allocates nothing but the result object.
  * Invariants. Waiters are queued in the order in which they came, exactly once; a done future has
  * none.

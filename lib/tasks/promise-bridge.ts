@@ -286,7 +286,7 @@ export function awaitSteps<T, A, B>(
 
 let wrapInTask: <T>(coroutine: Coroutine<T>) => Task<T>;
 
-/** @internal Set by create-task.ts, which stands above this file. */
+/** @internal Set by event-loop.ts, which stands above this file. */
 export function setTaskWrapper(wrap: <T>(coroutine: Coroutine<T>) => Task<T>): void {
   wrapInTask = wrap;
 }

@@ -41,8 +41,7 @@ export class Runner {
    * @param main - a `function*`, a generator object or an async function
    * @param options - `context`: another context; `name`: of the main task
    * @returns a promise of what `main` returns; it rejects with what `main` throws, or with what
-   * left
-   *   the loop, or with a RuntimeError if the loop was stopped before
+   *   left the loop, or with a RuntimeError if the loop was stopped before
    */
   async run<T>(main: Runnable<T>, options: { context?: Context; name?: string } = {}): Promise<T> {
     if (typeof main !== 'function' && !isYieldable(main)) {

@@ -119,13 +119,11 @@ markStateless(YIELD_ONCE);
  * Waits for some time: `yield* sleep(100)` or `await sleep(100)`.
  *
  * @param delayMs - milliseconds, fractions allowed; zero or less: exactly one iteration of the
- * loop;
- *   `Infinity`: until it is cancelled
+ *   loop; `Infinity`: until it is cancelled
  * @param result - what it returns
  * @param options - `signal` ends it early, `ref: false` lets the process end meanwhile
  * @throws TypeError if `delayMs` is not a number or NaN; when awaited: CancelledError, or the
- * reason
- *   of the signal
+ *   reason of the signal
  *
  * Order: never early; sleeps with equal deadlines end in the order in which they began. Nothing
  * happens before it is awaited. Counterpart: `asyncio.sleep`, in seconds.

@@ -18,8 +18,7 @@ export function defaultTaskFactory(
 /**
  * For `loop.setTaskFactory`: every task takes its first step inside `createTask`, if the loop is
  * running. One that never waits is done when `createTask` returns, and costs no iteration; the
- * order
- * of effects changes. Counterpart: `asyncio.eager_task_factory`.
+ * order of effects changes. Counterpart: `asyncio.eager_task_factory`.
  */
 export function eagerTaskFactory(
   loop: EventLoop,

@@ -43,7 +43,7 @@ export class Timeout {
    * Moves the deadline.
    *
    * @param whenMs - in milliseconds of `loop.time()`; in the past: in the next iteration; null:
-   * none
+   *   none
    * @throws RuntimeError outside the block, or when the limit was reached
    */
   reschedule(whenMs: number | null): void {

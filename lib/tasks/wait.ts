@@ -52,8 +52,7 @@ class Counter implements Listener<Future<unknown>> {
  * @param futures - futures and tasks; each counts once
  * @param options - `timeout` in milliseconds, `returnWhen`, `signal`
  * @returns when awaited, two sets: those that are done and those that are pending, each in the
- * order
- *   of `futures`
+ *   order of `futures`
  * @throws TypeError if something in there is no future; RangeError if there is none, or if
  *   `returnWhen` is unknown
  *
