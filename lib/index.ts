@@ -49,9 +49,9 @@ export {
 export type { DatagramAddress } from './net/datagram-address.js';
 export type { DatagramTransport } from './net/datagram-transport.js';
 export {
+  type FromNodeStreamOptions,
   fromNodeStream,
   type NodeStreamOptions,
-  type StreamsOver,
   toNodeStream,
 } from './net/node-streams.js';
 export {

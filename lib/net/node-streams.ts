@@ -10,7 +10,7 @@
  * Invariants. I1 The Duplex emits `close` when the connection is closed. I2 Nothing of it belongs
  * to a `run()`: the stream lives as long as its connection.
  */
-import { Duplex, type Readable, type Writable } from 'node:stream';
+import { Duplex, PassThrough, type Readable, type Writable } from 'node:stream';
 
 import { isCancelledError, show } from '../errors.js';
 import { currentLoop } from '../tasks/current-loop.js';
@@ -177,39 +177,81 @@ export function streamsOver(stream: Duplex, options: StreamOptions): Streams {
   return [connection.reader, connection.writer];
 }
 
-/** What a stream of Node's is as ours. With overloads a Socket would be no more than a Readable. */
-export type StreamsOver<S> = S extends Duplex
-  ? Streams
-  : S extends Readable
-    ? StreamReader
-    : StreamWriter;
+/** What `fromNodeStream` can be told. */
+export interface FromNodeStreamOptions extends StreamOptions {
+  /**
+   * What is asked for. Left out: a reader of what can be read, a writer of what can only be
+   * written. Of a Duplex `'streams'` gives both.
+   */
+  as?: 'reader' | 'writer' | 'streams';
+}
 
 /**
- * Makes a reader and a writer over a stream of Node's: a socket, a child process's pipe, a
+ * Makes a reader, a writer, or both over a stream of Node's: a socket, a child process's pipe, a
  * response. From now on only they use the stream.
  *
- * @param stream - a Duplex, or something that can only be read or only be written
- * @param options - `limit`: beyond twice this many bytes that nobody has read, the stream is paused
- * @returns `[reader, writer]` for a Duplex, a reader for a Readable, a writer for a Writable
- * @throws TypeError if it is no stream; RangeError if `limit` is none
+ * What comes back is what was asked for, and does not depend on what else the stream could do: the
+ * `stdout` of a child process is a Duplex in truth, and a Readable to everybody.
  *
- * Reading and `drain()` throw the stream's error. `writer.close()` ends the stream, and destroys it
- * when everything has been written; `writer.transport.abort()` destroys it at once.
+ * @param stream - a Duplex, or something that can only be read or only be written
+ * @param options - `as`: `'reader'`, `'writer'`, or `'streams'` for `[reader, writer]`; `limit`:
+ *   beyond twice this many bytes that nobody has read, the stream is paused
+ * @returns what `as` says; else a reader, or a writer of what can only be written
+ * @throws TypeError if it is no stream, or cannot do what is asked for; RangeError if `limit` is
+ *   none
+ *
+ * Reading and `drain()` throw the stream's error; one that is destroyed before its end without one
+ * throws ERR_STREAM_PREMATURE_CLOSE. `writer.close()` ends the stream, and destroys it when
+ * everything has been written; `writer.transport.abort()` destroys it at once.
  *
  * Order: `drain()` waits until the stream has written what was too much for its buffer.
  */
-export function fromNodeStream<S extends Duplex | Readable | Writable>(
-  stream: S,
-  options: StreamOptions = {},
-): StreamsOver<S> {
+export function fromNodeStream(
+  stream: Duplex,
+  options: FromNodeStreamOptions & { as: 'streams' },
+): Streams;
+export function fromNodeStream(
+  stream: Writable,
+  options: FromNodeStreamOptions & { as: 'writer' },
+): StreamWriter;
+export function fromNodeStream(
+  stream: Readable,
+  options?: FromNodeStreamOptions & { as?: 'reader' },
+): StreamReader;
+export function fromNodeStream(
+  stream: Writable,
+  options?: FromNodeStreamOptions & { as?: 'writer' },
+): StreamWriter;
+export function fromNodeStream(
+  stream: Readable | Writable,
+  options: FromNodeStreamOptions = {},
+): Streams | StreamReader | StreamWriter {
   const { read, write, on, destroy } = Object(stream);
   const reads = typeof read === 'function';
   const writes = typeof write === 'function';
   if (!(reads || writes) || typeof on !== 'function' || typeof destroy !== 'function') {
     throw new TypeError(`fromNodeStream: a stream was expected, got ${show(stream)}`);
   }
-  const duplex = reads && writes ? (stream as Duplex) : Duplex.from(stream as Readable);
+  const { as = onlyWrites(stream) ? 'writer' : 'reader' } = options;
+  const possible = { reader: reads, writer: writes, streams: reads && writes }[as];
+  if (possible !== true) {
+    throw new TypeError(`fromNodeStream: ${show(stream)} cannot be had as ${show(as)}`);
+  }
+  const duplex = reads && writes ? (stream as Duplex) : duplexOver(stream);
   const [reader, writer] = streamsOver(duplex, options);
-  const streams = reads && writes ? [reader, writer] : reads ? reader : writer;
-  return streams as StreamsOver<S>;
+  if (as === 'streams') return [reader, writer];
+  return as === 'reader' ? reader : writer;
+}
+
+/** `Duplex.from` takes what is destroyed for what has ended. */
+function duplexOver(stream: Readable | Writable): Duplex {
+  const ended = 'read' in stream ? stream.readableEnded : stream.writableFinished;
+  if (!stream.destroyed || ended) return Duplex.from(stream as Readable);
+  return new PassThrough().destroy(stream.errored ?? undefined);
+}
+
+/** The `stdin` of a child process is a Duplex whose readable half was never there. */
+function onlyWrites(stream: Readable | Writable): boolean {
+  if (!('read' in stream)) return true;
+  return !stream.readable && (stream as Partial<Duplex>).writable === true;
 }

@@ -77,6 +77,8 @@ export class NodeTransport extends ReadTransport<StreamProtocol> implements Tran
   private finished = false;
   /** The stream is destroyed. */
   private gone = false;
+  /** There is something to read in it: without an end of that it was cut short. */
+  private readonly reads: boolean;
   private error: Error | null = null;
   private lostError: Error | null = null;
   private readonly onWritten = (): void => {
@@ -94,6 +96,7 @@ export class NodeTransport extends ReadTransport<StreamProtocol> implements Tran
     this.owner = options.owner ?? null;
     this.fd = options.fd ?? -1;
     this.shutdownTimeout = options.shutdownTimeout ?? null;
+    this.reads = stream.destroyed ? !stream.readableEnded : stream.readable;
     if (this.fd >= 0) loop.watchers.own(this.fd, this);
     this.listen();
     this.owner?.attach(this);
@@ -280,10 +283,17 @@ export class NodeTransport extends ReadTransport<StreamProtocol> implements Tran
 
   /** Once we have closed and everything is sent, a reset is no more than a rude answer. */
   private outcome(): Error | null {
-    const { error } = this;
+    const error = this.error ?? (this.cutShort() ? prematureClose() : null);
     if (error === null || ((this.flags & CLOSING) !== 0 && this.finished)) return null;
     if (this.loop.debug) console.warn(`ringloop: ${this}: ${error.message}`);
     return error;
+  }
+
+  /** Somebody has destroyed the stream, and said nothing: what comes next is not its end. */
+  private cutShort(): boolean {
+    if ((this.flags & CLOSING) !== 0) return false;
+    const { stream } = this;
+    return this.reads ? !(this.ended || stream.readableEnded) : !stream.writableFinished;
   }
 
   private deliver(): void {
@@ -401,6 +411,11 @@ export class NodeTransport extends ReadTransport<StreamProtocol> implements Tran
   }
 }
 Object.defineProperty(NodeTransport.prototype, 'kind', { value: KIND_STEP });
+
+/** As Node's own `finished`. */
+function prematureClose(): Error {
+  return Object.assign(new Error('Premature close'), { code: 'ERR_STREAM_PREMATURE_CLOSE' });
+}
 
 function addressOf(address: unknown, port: unknown): SocketAddress | undefined {
   if (typeof address !== 'string' || typeof port !== 'number') return undefined;

@@ -137,7 +137,7 @@ export class Server {
   /** Its tasks have been cancelled: so is one that begins only now. */
   private ending = false;
   private forever: Future<void> | null = null;
-  private readonly waiters: Future<void>[] = [];
+  private readonly waiters = new Set<Future<void>>();
 
   /** @internal */
   constructor(
@@ -360,13 +360,17 @@ export class Server {
   private *waitClosedSteps(): Generator<unknown, void, any> {
     if (this.closed && this.transports.size === 0) return;
     const waiter = new Future<void>(this.loop);
-    this.waiters.push(waiter);
-    yield* waiter;
+    this.waiters.add(waiter);
+    try {
+      yield* waiter;
+    } finally {
+      this.waiters.delete(waiter);
+    }
   }
 
   private wakeIfOver(): void {
     if (!this.closed || this.transports.size > 0) return;
-    for (const waiter of this.waiters.splice(0)) if (!waiter.done()) waiter.setResult();
+    for (const waiter of this.waiters) if (!waiter.done()) waiter.setResult();
   }
 
   private setReferenced(referenced: boolean): this {

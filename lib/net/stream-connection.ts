@@ -12,7 +12,7 @@ import type { Task } from '../tasks/task.js';
 import { Protocol } from './protocol.js';
 import { StreamReader } from './stream-reader.js';
 import { StreamWriter } from './stream-writer.js';
-import { systemError } from './system-error.js';
+import { isSystemError, systemError } from './system-error.js';
 import type { Transport } from './transport.js';
 
 /** Whoever has something to do when a connection is there. */
@@ -98,7 +98,9 @@ export class StreamConnection extends Protocol {
     const { loop, transport } = this;
     this.handler?.over(task);
     const exception = task.cancelled() ? null : task.exception();
-    if (exception !== null) {
+    // A task that was cancelled with its connection hears of that, too.
+    const cut = task.cancelling() > 0 && isSystemError(exception);
+    if (exception !== null && !cut) {
       const message = 'Unhandled exception in clientConnected';
       loop.callExceptionHandler({ message, exception, task, transport });
     }

@@ -78,6 +78,13 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
   private readonly listener: Listener<Future<T>>;
   private left: number;
   private timer: Handle | null = null;
+  private readonly whenMs: number | null;
+  /** Coroutines for a result that have not ended. */
+  private handedOut = 0;
+  /** The loop over it was left. */
+  private abandoned = false;
+  /** Nothing hangs on what is pending. */
+  private resting = false;
   private readonly onAbort = (): void => this.giveUp(() => this.signal!.reason);
 
   /** @internal */
@@ -89,26 +96,40 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
     this.pending = futures;
     this.left = futures.size;
     this.listener = { settled: (future) => this.completed(future) };
-    for (const future of futures) future.addListener(this.listener);
-    if (futures.size === 0) return;
+    this.whenMs = delayMs === null ? null : currentLoop().time() + delayMs;
+    this.listen();
+  }
+
+  private listen(): void {
+    const { pending, signal, whenMs } = this;
+    for (const future of pending) future.addListener(this.listener);
+    if (pending.size === 0) return;
     if (signal?.aborted) {
       this.onAbort();
       return;
     }
     listenToAbort(signal, this.onAbort);
-    if (delayMs === null) return;
-    this.timer = currentLoop().callLater(delayMs, () => this.giveUp(() => new TimeoutError()));
+    if (whenMs === null) return;
+    this.timer = currentLoop().callAt(whenMs, () => this.giveUp(() => new TimeoutError()));
   }
 
   *[Symbol.iterator](): Generator<Coroutine<T>, void, any> {
-    for (let next = this.next(); next !== null; next = this.next()) yield next;
+    try {
+      for (let next = this.next(); next !== null; next = this.next()) yield next;
+    } finally {
+      this.rest();
+    }
   }
 
   /** The future travels inside the result object: a promise would wait for it and lose it. */
   [Symbol.asyncIterator](): AsyncIterator<Future<T>, void, any> {
     const next = (): Coroutine<IteratorResult<Future<T>, void>> =>
       this.take((value) => ({ value, done: false as const })) ?? new Coroutine(ended());
-    return { next } as unknown as AsyncIterator<Future<T>, void, any>;
+    const leave = async (): Promise<IteratorResult<Future<T>, void>> => {
+      this.rest();
+      return { value: undefined, done: true };
+    };
+    return { next, return: leave } as unknown as AsyncIterator<Future<T>, void, any>;
   }
 
   /** A coroutine for the next result, or null when all have been handed out. */
@@ -127,14 +148,37 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
   private take<R>(outcome: (future: Future<T>) => R): Coroutine<R> | null {
     if (this.left === 0) return null;
     this.left--;
-    const { completions } = this;
-    return new Coroutine(
-      (function* (): Generator<unknown, R, any> {
-        const completed = yield* completions.get();
-        if (completed instanceof GivenUp) throw completed.error();
-        return outcome(completed);
-      })(),
-    );
+    this.handedOut++;
+    if (this.resting) this.goOn();
+    return new Coroutine(this.takeSteps(outcome));
+  }
+
+  private *takeSteps<R>(outcome: (future: Future<T>) => R): Generator<unknown, R, any> {
+    try {
+      const completed = yield* this.completions.get();
+      if (completed instanceof GivenUp) throw completed.error();
+      return outcome(completed);
+    } finally {
+      this.handedOut--;
+      if (this.abandoned) this.rest();
+    }
+  }
+
+  /**
+   * The loop over it was left: until somebody asks again, nothing of it hangs on what is pending,
+   * which may live for long.
+   */
+  private rest(): void {
+    this.abandoned = true;
+    if (this.resting || this.handedOut > 0 || this.pending.size === 0) return;
+    this.resting = true;
+    for (const future of this.pending) future.removeWaiters((each) => each === this.listener);
+    this.over();
+  }
+
+  private goOn(): void {
+    this.resting = this.abandoned = false;
+    this.listen();
   }
 
   private completed(future: Future<T>): void {

@@ -626,12 +626,21 @@ export class Task<T = unknown> extends Future<T> {
     this.extra?.swallowed?.over();
     this.leave();
     this.status &= ~MUST_CANCEL;
-    if (isCancelledError(error)) {
-      this.cancelWith(error);
+    const cancellation = isCancelledError(error) ? error : this.causeOf(error);
+    if (cancellation !== null) {
+      this.cancelWith(cancellation);
       return;
     }
     this.fail(error);
     if (isExit(error)) throw error;
+  }
+
+  /** The cancellation that came back through the task's own signal, as Node's AbortError. */
+  private causeOf(error: unknown): unknown {
+    const signal = this.extra?.controller?.signal;
+    if (signal === undefined || !signal.aborted || this.cancelling() === 0) return null;
+    const { reason } = signal;
+    return guarded(() => (error as Error).cause === reason, false) ? reason : null;
   }
 
   private leave(): void {

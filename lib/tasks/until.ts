@@ -38,16 +38,51 @@ export function until<T>(promise: PromiseLike<T>, options?: UntilOptions): Futur
   }
   const signal = options?.signal;
   checkSignal('until', signal);
-  const future = new Future<T>(options?.loop ?? currentLoop());
+  const future = new Until<T>(options?.loop ?? currentLoop());
   future.loop.requestDrain();
   if (signal !== undefined) failOnAbort(future, signal);
-  promiseOf(promise).then(
-    (value) => {
-      if (!future.done()) future.settle(FINISHED, value);
-    },
-    (error: unknown) => {
-      if (!future.done()) future.fail(error);
-    },
-  );
+  if (!future.done()) future.follow(promiseOf(promise));
   return future;
+}
+
+/** The futures that wait for one promise: it is asked once for all of them. */
+class Followers {
+  readonly futures = new Set<Until<any>>();
+
+  constructor(promise: Promise<unknown>) {
+    promise.then(
+      (value) => this.each(promise, (future) => future.settle(FINISHED, value)),
+      (error: unknown) => this.each(promise, (future) => future.fail(error)),
+    );
+  }
+
+  private each(promise: Promise<unknown>, settle: (future: Until<any>) => void): void {
+    followers.delete(promise);
+    for (const future of this.futures) if (!future.done()) settle(future);
+  }
+}
+
+const followers = new WeakMap<Promise<unknown>, Followers>();
+
+/** A promise keeps what is handed to its `then` for as long as it is pending: only a set of ours. */
+class Until<T> extends Future<T> {
+  private others: Followers | null = null;
+
+  follow(promise: Promise<T>): void {
+    let others = followers.get(promise);
+    if (others === undefined) followers.set(promise, (others = new Followers(promise)));
+    this.others = others;
+    others.futures.add(this);
+  }
+
+  override cancel(reason?: unknown): boolean {
+    this.others?.futures.delete(this);
+    return super.cancel(reason);
+  }
+
+  /** @internal */
+  override settle(how: number, value: unknown): void {
+    this.others?.futures.delete(this);
+    super.settle(how, value);
+  }
 }

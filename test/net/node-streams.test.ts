@@ -348,7 +348,7 @@ describe('toNodeStream', () => {
 
   it('refuses what is no stream of ours', () =>
     onLoop(function* () {
-      const [reader, writer] = fromNodeStream(new PassThrough());
+      const [reader, writer] = fromNodeStream(new PassThrough(), { as: 'streams' });
       assert.throws(() => toNodeStream({} as never, writer), /StreamReader.*got/);
       assert.throws(() => toNodeStream(reader, null as never), /StreamWriter.*got/);
       writer.transport.abort();
@@ -519,7 +519,7 @@ describe('fromNodeStream', () => {
       yield* withNodeServer(
         (socket) => socket.pipe(socket),
         function* (socket) {
-          const [reader, writer] = fromNodeStream(socket);
+          const [reader, writer] = fromNodeStream(socket, { as: 'streams' });
           writer.write('one\ntwo');
           assert.equal(String(yield* reader.readLine()), 'one\n');
           writer.writeEof();
@@ -537,7 +537,7 @@ describe('fromNodeStream', () => {
       yield* withNodeServer(
         (socket) => socket.pipe(socket),
         function* (socket) {
-          const [reader, writer] = fromNodeStream(socket);
+          const [reader, writer] = fromNodeStream(socket, { as: 'streams' });
           const sending = createTask(function* () {
             for (let at = 0; at < MUCH; at += 50_000) {
               writer.write(content.subarray(at, at + 50_000));
@@ -609,7 +609,7 @@ describe('fromNodeStream', () => {
     onLoop(function* () {
       for (const wait of ['read', 'drain', 'waitClosed'] as const) {
         const stream = new PassThrough();
-        const [reader, writer] = fromNodeStream(stream);
+        const [reader, writer] = fromNodeStream(stream, { as: 'streams' });
         if (wait === 'drain') {
           writer.transport.pauseReading();
           for (let i = 0; i < 4; i++) writer.write(Buffer.alloc(100_000));
@@ -629,7 +629,7 @@ describe('fromNodeStream', () => {
         yield* withNodeServer(
           (socket) => void setImmediate(() => socket.resetAndDestroy()),
           function* (socket) {
-            const [reader] = fromNodeStream(socket);
+            const reader = fromNodeStream(socket);
             const reading = createTask(reader.read(1) as never);
             yield* until(assert.rejects(Promise.resolve(reading), { code: 'ECONNRESET' }));
           },
@@ -640,26 +640,27 @@ describe('fromNodeStream', () => {
     assert.deepEqual(errors, []);
   });
 
-  it('takes a stream that has ended, or is destroyed', () =>
+  it('takes a stream that has ended, and throws of one that is destroyed', () =>
     onLoop(function* () {
       const ended = new PassThrough();
       ended.resume().push(null);
       yield* until(once(ended, 'end'));
-      const [reader, writer] = fromNodeStream(ended);
+      const [reader, writer] = fromNodeStream(ended, { as: 'streams' });
       assert.equal((yield* reader.read()).length, 0);
       writer.write('still open');
       writer.close();
       yield* writer.waitClosed();
 
-      const destroyed = fromNodeStream(new PassThrough().destroy());
-      assert.equal((yield* destroyed[0].read()).length, 0);
-      yield* destroyed[1].waitClosed();
+      const destroyed = fromNodeStream(new PassThrough().destroy(), { as: 'streams' });
+      const early = { code: 'ERR_STREAM_PREMATURE_CLOSE' };
+      yield* until(assert.rejects(async () => await destroyed[0].read(), early));
+      yield* until(assert.rejects(async () => await destroyed[1].waitClosed(), early));
     }));
 
   it('loses no bytes when a read is cancelled', () =>
     onLoop(function* () {
       const stream = new PassThrough();
-      const [reader, writer] = fromNodeStream(stream);
+      const [reader, writer] = fromNodeStream(stream, { as: 'streams' });
       const reading = createTask(reader.read(10) as never);
       yield* someTurns();
       reading.cancel();
@@ -674,7 +675,8 @@ describe('fromNodeStream', () => {
   it('goes there and back again', () =>
     onLoop(function* () {
       yield* withDuplexes(function* (client, server) {
-        const [reader, writer] = fromNodeStream(toNodeStream(...fromNodeStream(client)));
+        const duplex = toNodeStream(...fromNodeStream(client, { as: 'streams' }));
+        const [reader, writer] = fromNodeStream(duplex, { as: 'streams' });
         server.pipe(server);
         writer.write(pattern(FEW));
         yield* writer.drain();

@@ -134,13 +134,13 @@ describe('NodeTransport', () => {
       assert.equal(near.destroyed, true);
     }));
 
-  it('is over when somebody destroys the stream', () =>
+  it('is over when somebody destroys the stream, and says so', () =>
     onLoop(function* () {
       const [near] = pair();
       const protocol = yield* connected(near);
       near.destroy();
       yield* protocol.lost;
-      assert.equal(protocol.error, null);
+      assert.equal((protocol.error as NodeJS.ErrnoException).code, 'ERR_STREAM_PREMATURE_CLOSE');
       protocol.transport.write('dropped');
       const gone = yield* connected(near);
       yield* gone.lost;
