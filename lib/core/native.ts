@@ -48,6 +48,24 @@ function binaryFails(path: string, cause: unknown): Error {
   );
 }
 
+/** Under `--permission` nothing is wrong with the addon, and no build would help. */
+function forbidden(path: string, cause?: unknown): Error {
+  const [flag, what] =
+    cause === undefined
+      ? [`--allow-fs-read=${path}`, 'may not read its native core']
+      : ['--allow-addons', 'may not load its native core, which is an addon'];
+  return loadError(
+    `ringloop ${what}: Node.js runs with the permission model, start it with \`${flag}\` as well.`,
+    cause,
+  );
+}
+
+/** Whether the permission model hides a file, which then seems not to exist. */
+function isHidden(path: string): boolean {
+  const { permission } = process as { permission?: { has(scope: string, path: string): boolean } };
+  return permission?.has('fs.read', path) === false;
+}
+
 function load(): CoreModule {
   if (process.versions['bun'] !== undefined) {
     throw loadError(
@@ -57,10 +75,17 @@ function load(): CoreModule {
   }
   let failure: Error | undefined;
   for (const path of CANDIDATES) {
+    if (isHidden(path)) {
+      failure ??= forbidden(path);
+      continue;
+    }
     if (!existsSync(path)) continue;
     try {
       return require(path) as CoreModule;
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ERR_DLOPEN_DISABLED') {
+        throw forbidden(path, error);
+      }
       failure ??= binaryFails(path, error);
     }
   }

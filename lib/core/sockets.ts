@@ -70,7 +70,12 @@ export interface Sockets {
   sendFile(outFd: number, inFd: number, offset: number, count: number): number;
   /** No more is sent. */
   shutdown(fd: number): number;
+  /** What `open` and `accept` have made and nobody has closed is closed when the thread ends. */
   close(fd: number): number;
+  /** As if it had been opened here: made non-blocking, and closed when the thread ends. */
+  adopt(fd: number): number;
+  /** Somebody else closes it from now on. */
+  release(fd: number): number;
   open(family: FamilyNumber, datagram: boolean): number;
   setOption(fd: number, option: number, family: FamilyNumber, value: number): number;
   bind(fd: number, family: FamilyNumber, address: string, port: number): number;
@@ -92,7 +97,6 @@ export interface Sockets {
   socketError(fd: number): number;
   /** S_IFMT of the fd. */
   fileType(fd: number): number;
-  setNonBlocking(fd: number): number;
   /** The text of what is in the address page. */
   addressText(): string;
   /** Into the address page. false: not an address. */

@@ -2,18 +2,20 @@
  * File descriptors: one entry for each direction of each fd, as in asyncio.
  *
  * Facts. The selector is level-triggered: as long as the fd is ready, its entry runs once in every
- * iteration. The same object is queued again and again. Fd numbers are small and dense.
- * Decision. Arrays, by fd; the core knows only the union of directions. An entry is a Handle,
- * or something with `step()`: a transport stands in the arrays itself. A reader that takes all
+ * iteration. The same object is queued again and again.
+ * Decision. Tables, by fd; the core knows only the union of directions. An entry is a Handle,
+ * or something with `step()`: a transport stands in the tables itself. A reader that takes all
  * there is may be told once for each arrival, which is cheaper, but not while there is a writer: a
  * write that stops half-way for a reason of ours would never hear of room again.
- * Cost. 24 bytes for each fd that was ever watched.
- * Invariants. The core watches exactly the directions that have an entry.
+ * Cost. 24 bytes for each fd.
+ * Invariants. The core watches exactly the directions that have an entry. No table grows before the
+ * kernel has said that there is such an fd.
  */
 import type { Core } from '../core/core.js';
 import { layout } from '../core/native.js';
 import { RuntimeError, show } from '../errors.js';
 import type { Context } from './context.js';
+import { FdTable } from './fd-table.js';
 import { type Callback, Handle } from './handle.js';
 import { KIND_HANDLE } from './ready-queue.js';
 
@@ -77,13 +79,20 @@ export function checkFd(name: string, fd: unknown): number {
   return fd;
 }
 
+function interestOf(reader: WatchEntry | null, writer: WatchEntry | null): number {
+  const writable = writer === null ? 0 : layout.writable;
+  if (reader === null) return writable;
+  if (reader.edge && writable === 0) return layout.readable | layout.edge;
+  return layout.readable | writable;
+}
+
 export class Watchers {
   /** How many fds are watched. */
   size = 0;
-  private readonly readers: (WatchEntry | null)[] = [];
-  private readonly writers: (WatchEntry | null)[] = [];
+  private readonly readers = new FdTable<WatchEntry>();
+  private readonly writers = new FdTable<WatchEntry>();
   /** Whose fd it is: nobody else may watch it. */
-  private readonly owners: (WatchOwner | null)[] = [];
+  private readonly owners = new FdTable<WatchOwner>();
 
   constructor(
     private readonly core: Core,
@@ -110,7 +119,7 @@ export class Watchers {
   /** Returns whether there was a callback. */
   remove(name: string, fd: number, direction: Direction): boolean {
     this.checkFree(name, checkFd(name, fd));
-    const entry = this.entries(direction)[fd] ?? null;
+    const entry = this.entries(direction).get(fd);
     if (entry === null) return false;
     (entry as WatchHandle).cancel();
     return true;
@@ -119,18 +128,13 @@ export class Watchers {
   /** Replaces the entry that was there. Throws the system's error, and nothing has changed. */
   watch(fd: number, direction: Direction, entry: WatchEntry): void {
     const entries = this.entries(direction);
-    const before = entries[fd] ?? null;
-    const watched = this.interest(fd);
-    this.fill(fd);
-    entries[fd] = entry;
-    try {
-      // Also where there was an entry: the fd may have been closed, and the number used again.
-      this.core.watch(fd, this.interest(fd));
-    } catch (error) {
-      entries[fd] = before;
-      throw error;
-    }
-    if (watched === 0) this.size++;
+    const before = entries.get(fd);
+    const reader = direction === 'reader' ? entry : this.readers.get(fd);
+    const writer = direction === 'writer' ? entry : this.writers.get(fd);
+    // Also where there was an entry: the fd may have been closed, and the number used again.
+    this.core.watch(fd, interestOf(reader, writer));
+    if (before === null && (reader === null || writer === null)) this.size++;
+    entries.set(fd, entry);
     if (entry.referenced) this.header[layout.referenceCount]!++;
     if (before !== null) this.drop(before);
     this.changed();
@@ -139,24 +143,29 @@ export class Watchers {
   /** Forgets the entry, if it is still the one that is watched. */
   unwatch(fd: number, direction: Direction, entry: WatchEntry): void {
     const entries = this.entries(direction);
-    if (entries[fd] !== entry) return;
-    entries[fd] = null;
+    if (entries.get(fd) !== entry) return;
+    entries.delete(fd);
     this.drop(entry);
-    const interest = this.interest(fd);
+    const interest = interestOf(this.readers.get(fd), this.writers.get(fd));
     if (interest === 0) this.size--;
     this.core.watch(fd, interest);
     this.changed();
   }
 
+  /** @throws the system's error if it would refuse to watch this fd */
+  probe(fd: number): void {
+    this.core.watch(fd, layout.readable);
+    this.core.watch(fd, interestOf(this.readers.get(fd), this.writers.get(fd)));
+  }
+
   /** The entry to queue for a ready fd; null: it was removed meanwhile. */
   ready(fd: number, direction: Direction): WatchEntry | null {
-    return this.entries(direction)[fd] ?? null;
+    return this.entries(direction).get(fd);
   }
 
   /** From now on only `owner` watches this fd. */
   own(fd: number, owner: WatchOwner): void {
-    this.fill(fd);
-    this.owners[fd] = owner;
+    this.owners.set(fd, owner);
   }
 
   /**
@@ -164,10 +173,10 @@ export class Watchers {
    * have been closed before, and be somebody else's by now.
    */
   disown(fd: number, owner?: WatchOwner): void {
-    if (owner === undefined || this.owners[fd] === owner) this.owners[fd] = null;
+    if (owner === undefined || this.owners.get(fd) === owner) this.owners.delete(fd);
   }
 
-  /** @param watched - whether the entry is in one of the arrays */
+  /** @param watched - whether the entry is in one of the tables */
   setReferenced(entry: WatchEntry, referenced: boolean, watched: boolean): void {
     if (entry.referenced === referenced) return;
     entry.referenced = referenced;
@@ -178,35 +187,20 @@ export class Watchers {
 
   clear(): void {
     for (const direction of ['reader', 'writer'] as const) {
-      this.entries(direction).forEach((entry, fd) => {
-        if (entry !== null) this.unwatch(fd, direction, entry);
-      });
+      for (const [fd, entry] of this.entries(direction).entries()) {
+        this.unwatch(fd, direction, entry);
+      }
     }
-    for (const owner of this.owners) owner?.loopClosed();
+    for (const [, owner] of this.owners.entries()) owner.loopClosed();
   }
 
-  private entries(direction: Direction): (WatchEntry | null)[] {
+  private entries(direction: Direction): FdTable<WatchEntry> {
     return direction === 'reader' ? this.readers : this.writers;
-  }
-
-  private interest(fd: number): number {
-    const reader = this.readers[fd] ?? null;
-    const writable = (this.writers[fd] ?? null) === null ? 0 : layout.writable;
-    if (reader === null) return writable;
-    if (reader.edge && writable === 0) return layout.readable | layout.edge;
-    return layout.readable | writable;
-  }
-
-  /** No holes: V8 keeps the arrays as plain memory. */
-  private fill(fd: number): void {
-    while (this.readers.length <= fd) this.readers.push(null);
-    while (this.writers.length <= fd) this.writers.push(null);
-    while (this.owners.length <= fd) this.owners.push(null);
   }
 
   /** @throws RuntimeError if somebody has this fd for himself */
   checkFree(name: string, fd: number): void {
-    const owner = this.owners[fd] ?? null;
+    const owner = this.owners.get(fd);
     if (owner !== null) {
       throw new RuntimeError(`${name}: file descriptor ${fd} is used by ${String(owner)}`);
     }

@@ -1,4 +1,12 @@
-/** connectReadPipe, connectWritePipe: transports for fds that somebody else has opened. */
+/**
+ * connectReadPipe, connectWritePipe: transports for fds that somebody else has opened.
+ *
+ * Facts. A daemon's standard streams are `/dev/null`: a device that epoll refuses, since there is
+ * nothing to wait for. So do `/dev/zero` and plain files, and reading them may never end.
+ * Decision. Plain files are refused, as in asyncio. A device that cannot be waited for is written
+ * like any other, and read if it is at its end, as `/dev/null` always is; asyncio reads none of
+ * them and waits for ever. Whoever connects knows at once.
+ */
 import { constants } from 'node:fs';
 
 import { Coroutine } from '../tasks/coroutine.js';
@@ -11,16 +19,24 @@ import { checked } from './system-error.js';
 import { checkFd, checkProtocol, started } from './transport.js';
 import { WritePipeTransport } from './write-pipe-transport.js';
 
-const { S_IFCHR, S_IFIFO, S_IFSOCK } = constants;
+const { S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK } = constants;
 
-/** What kind of file it is. @throws TypeError unless it can be waited for */
-function prepare(name: string, fd: number): number {
+/** What kind of file it is. @throws TypeError unless it is one that is read as a stream */
+function checkType(name: string, fd: number): number {
+  currentLoop().watchers.checkFree(name, fd);
   const type = checked(sockets.fileType(fd), 'fstat');
-  if (type !== S_IFIFO && type !== S_IFSOCK && type !== S_IFCHR) {
-    throw new TypeError(`${name}: fd must be a pipe, a socket or a terminal`);
+  if (type === S_IFIFO || type === S_IFSOCK || type === S_IFCHR) return type;
+  const what = type === S_IFREG ? 'a plain file' : type === S_IFDIR ? 'a directory' : 'no stream';
+  throw new TypeError(`${name}: fd must be a pipe, a socket or a terminal, but ${fd} is ${what}`);
+}
+
+/** @throws the system's error if nobody can say when there is something to read */
+function checkWaitable(fd: number): void {
+  try {
+    currentLoop().watchers.probe(fd);
+  } catch (error) {
+    if (sockets.read(fd) !== 0) throw error;
   }
-  checked(sockets.setNonBlocking(fd), 'fcntl');
-  return type;
 }
 
 /**
@@ -28,10 +44,12 @@ function prepare(name: string, fd: number): number {
  * closes it.
  *
  * @param protocolFactory - returns the protocol
- * @param fd - of a pipe, a FIFO, a socket or a terminal; it is made non-blocking
+ * @param fd - of a pipe, a FIFO, a socket, a terminal or another character device, such as
+ *   `/dev/null`; it is made non-blocking
  * @returns when awaited, `[transport, protocol]`
  * @throws TypeError if an argument is wrong; when awaited: TypeError if it is another kind of file,
- *   the system's error
+ *   RuntimeError if the fd belongs to another transport, the system's error: EPERM for a device
+ *   that cannot be waited for and is not at its end (`/dev/zero`)
  *
  * Counterpart: `loop.connect_read_pipe`.
  */
@@ -48,9 +66,10 @@ function* readPipeSteps<P extends Protocol>(
   factory: () => P,
   fd: number,
 ): Generator<unknown, [ReadPipeTransport, P], any> {
-  prepare('connectReadPipe', fd);
+  if (checkType('connectReadPipe', fd) === S_IFCHR) checkWaitable(fd);
   const protocol = factory();
   checkProtocol('protocolFactory', protocol);
+  checked(sockets.adopt(fd), 'fcntl');
   const transport = new ReadPipeTransport(currentLoop(), fd, protocol);
   yield* started(transport);
   return [transport, protocol];
@@ -73,9 +92,10 @@ function* writePipeSteps<P extends BaseProtocol>(
   factory: () => P,
   fd: number,
 ): Generator<unknown, [WritePipeTransport, P], any> {
-  const type = prepare('connectWritePipe', fd);
+  const type = checkType('connectWritePipe', fd);
   const protocol = factory();
   checkProtocol('protocolFactory', protocol);
+  checked(sockets.adopt(fd), 'fcntl');
   const transport = new WritePipeTransport(currentLoop(), fd, protocol, type !== S_IFCHR);
   yield* started(transport);
   return [transport, protocol];

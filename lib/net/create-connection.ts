@@ -203,6 +203,6 @@ function* acceptedSocketSteps<P extends StreamProtocol>(
 ): Generator<unknown, Connection<P>, any> {
   currentLoop().watchers.checkFree('connectAcceptedSocket', fd);
   checked(sockets.peerName(fd), 'getpeername');
-  checked(sockets.setNonBlocking(fd), 'fcntl');
+  checked(sockets.adopt(fd), 'fcntl');
   return yield* makeTransport(currentLoop(), fd, factory, true);
 }

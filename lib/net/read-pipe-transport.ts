@@ -104,7 +104,14 @@ export class ReadPipeTransport extends ReadTransport<Protocol> {
 
   /** @internal */
   protected override startReading(): void {
-    if (this.isReading()) this.loop.watchers.watch(this.fd, 'reader', this);
+    if (!this.isReading()) return;
+    try {
+      this.loop.watchers.watch(this.fd, 'reader', this);
+    } catch (error) {
+      // Of what nobody can wait for, connectReadPipe has taken only what is at its end.
+      if (isSystemError(error) && error.code === 'EPERM') this.loop.scheduleStep(this);
+      else this.fail('the file descriptor cannot be watched', error);
+    }
   }
 
   /** @internal */

@@ -46,6 +46,7 @@ export class Handshake implements OpenConnection, WatchOwner {
     private readonly timeoutMs: number,
     received: Buffer | null,
   ) {
+    sockets.release(fd);
     try {
       this.socket = new Socket({ fd, readable: true, writable: true });
     } catch (error) {

@@ -64,7 +64,7 @@ class Followers {
 
 const followers = new WeakMap<Promise<unknown>, Followers>();
 
-/** A promise keeps what is handed to its `then` for as long as it is pending: only a set of ours. */
+/** A promise keeps whatever its `then` was given for as long as it is pending: one set of ours. */
 class Until<T> extends Future<T> {
   private others: Followers | null = null;
 

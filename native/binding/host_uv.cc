@@ -92,6 +92,7 @@ void HostUv::Enter() {
   } while (!closing_ && ((verdict & kDrain) || (!(verdict & kBusy) && woken_)));
   entered_ = false;
   if (closing_) return;
+  Purge();
   if (verdict & kBusy) {
     StartSoon();
     StopPoll();
@@ -133,6 +134,13 @@ void HostUv::RenewContext() {
   if (context_ != nullptr) napi_async_destroy(env_, context_);
   context_ = nullptr;
   napi_async_init(env_, nullptr, Napi::String::New(env_, "RINGLOOP"), &context_);
+}
+
+// Fails where there is no fd for the moment: the next entry tries again.
+void HostUv::Purge() {
+  bool purged = false;
+  (void)loop_->Purge(&purged);
+  if (purged) StopPoll();  // libuv polls what the number stood for before
 }
 
 void HostUv::SettleDown() {

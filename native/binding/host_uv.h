@@ -58,6 +58,7 @@ class HostUv {
   void StopSoon();
   void StartPoll();
   void StopPoll();
+  void Purge();
   void SettleDown();
 
   Napi::Env env_;

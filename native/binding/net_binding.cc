@@ -19,6 +19,7 @@
 
 #include "net/address_record.h"
 #include "net/net_layout.h"
+#include "net/owned_fds.h"
 #include "sys/faults.h"
 #include "sys/sockets.h"
 
@@ -68,6 +69,7 @@ class Slab {
 struct Memory {
   Slab slab{kSlabBytes};
   Slab datagrams{kDatagramSlabBytes};
+  OwnedFds owned;
 };
 
 AddressRecord* AddressPage(uint8_t* slab) {
@@ -97,6 +99,7 @@ class Call {
 
   uint8_t* Slab() { return Required(memory_->slab.Get(env_)); }
   uint8_t* Datagrams() { return Required(memory_->datagrams.Get(env_)); }
+  OwnedFds& Owned() { return memory_->owned; }
 
   int Int(size_t i) { return static_cast<int>(Integer(i, INT32_MIN, INT32_MAX)); }
   uint32_t Size(size_t i) { return static_cast<uint32_t>(Integer(i, 0, UINT32_MAX)); }
@@ -298,7 +301,25 @@ napi_value JsShutdown(napi_env env, napi_callback_info info) {
 napi_value JsClose(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
-  return call.Return(call.ok() ? CloseFd(fd) : 0);
+  if (!call.ok()) return call.Return(IoResult{0});
+  (void)call.Owned().Remove(fd);
+  return call.Return(CloseFd(fd));
+}
+
+// (fd): somebody else has opened it, and it is ours from now on.
+napi_value JsAdopt(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Int(0);
+  if (!call.ok()) return call.Return(IoResult{0});
+  const IoResult prepared = SetNonBlocking(fd);
+  return call.Return(prepared < 0 ? prepared : call.Owned().Add(fd));
+}
+
+// (fd): it is somebody else's from now on.
+napi_value JsRelease(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Int(0);
+  return call.Return(IoResult{call.ok() && call.Owned().Remove(fd) ? 0 : -EBADF});
 }
 
 // ---- making and naming sockets ------------------------------------------------------------------
@@ -308,7 +329,7 @@ napi_value JsOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int family = call.Family(0);
   const int type = call.Bool(1) ? SOCK_DGRAM : SOCK_STREAM;
-  return call.Return(call.ok() ? OpenSocket(family, type) : 0);
+  return call.Return(call.ok() ? call.Owned().Add(OpenSocket(family, type)) : 0);
 }
 
 // (fd, option, family, value)
@@ -377,12 +398,6 @@ napi_value JsFileType(napi_env env, napi_callback_info info) {
   return call.Return(call.ok() ? FileType(fd) : 0);
 }
 
-napi_value JsSetNonBlocking(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  const int fd = call.Int(0);
-  return call.Return(call.ok() ? SetNonBlocking(fd) : 0);
-}
-
 // Their second result goes to the address page.
 template <IoResult (*kCall)(int, Address*)>
 napi_value JsToAddress(napi_env env, napi_callback_info info) {
@@ -394,6 +409,18 @@ napi_value JsToAddress(napi_env env, napi_callback_info info) {
   const IoResult result = kCall(fd, &address);
   if (result >= 0) StoreAddress(address, AddressPage(slab));
   return call.Return(result);
+}
+
+// (fd): the peer's address goes to the address page.
+napi_value JsAccept(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Int(0);
+  uint8_t* const slab = call.Slab();
+  if (!call.ok()) return call.Return(IoResult{0});
+  Address peer;
+  const IoResult accepted = call.Owned().Add(Accept(fd, &peer));
+  if (accepted >= 0) StoreAddress(peer, AddressPage(slab));
+  return call.Return(accepted);
 }
 
 // The text of what is in the address page.
@@ -594,6 +621,8 @@ Napi::Object DefineSockets(Napi::Env env) {
   add("sendFile", JsSendFile);
   add("shutdown", JsShutdown);
   add("close", JsClose);
+  add("adopt", JsAdopt);
+  add("release", JsRelease);
   add("open", JsOpen);
   add("setOption", JsSetOption);
   add("bind", JsWithAddress<Bind>);
@@ -601,12 +630,11 @@ Napi::Object DefineSockets(Napi::Env env) {
   add("membership", JsMembership);
   add("multicastInterface", JsMulticastInterface);
   add("listen", JsListen);
-  add("accept", JsToAddress<Accept>);
+  add("accept", JsAccept);
   add("localName", JsToAddress<LocalName>);
   add("peerName", JsToAddress<PeerName>);
   add("socketError", JsSocketError);
   add("fileType", JsFileType);
-  add("setNonBlocking", JsSetNonBlocking);
   add("addressText", JsAddressText);
   add("parseAddress", JsParseAddress);
   add("receiveBatch", JsReceiveBatch);

@@ -26,4 +26,11 @@ Status IoWatchers::Set(int fd, uint8_t interest) {
   return Status::Ok();
 }
 
+// An fd that was closed meanwhile is refused: there is nothing of it to be reported.
+void IoWatchers::Restore() {
+  for (size_t fd = 0; fd < interest_.size(); fd++) {
+    if (interest_[fd] != kNone) (void)selector_->Add(static_cast<int>(fd), interest_[fd]);
+  }
+}
+
 }  // namespace ringloop

@@ -22,6 +22,9 @@ class IoWatchers {
   // Watches exactly `interest` of `fd`; kNone forgets it. On failure nothing has changed.
   Status Set(int fd, uint8_t interest);
 
+  // Everything is to be watched again by a selector that has forgotten it.
+  void Restore();
+
  private:
   Selector* selector_;
   std::vector<uint8_t> interest_;

@@ -37,6 +37,13 @@ void Loop::Close() {
   inbox_.Close();
 }
 
+Status Loop::Purge(bool* purged) {
+  const Status status = selector_.Purge(purged);
+  if (!*purged || !status.ok()) return status;
+  watchers_.Restore();
+  return selector_.Add(inbox_.fd(), kReadable);
+}
+
 TimeNs Loop::Now() const { return static_cast<TimeNs>(MonotonicNs() - origin_ns_); }
 
 bool Loop::ApplySubmissions() {

@@ -61,6 +61,9 @@ class Loop {
   TimeNs Now() const;
   // The loop is about to wait: makes fd() readable at the next deadline.
   Status PrepareToWait();
+  // Ends the reports of fds that were closed before they were removed (the selector's Purge); all
+  // others are watched as before. `purged`: fd() is another file now.
+  Status Purge(bool* purged);
 
  private:
   Status AppendIo();

@@ -2,7 +2,7 @@
 //
 // Facts.      epoll and kqueue agree on little more than "tell me which fds are ready". libuv can
 //             wait on the fd of either, but its own timers count whole milliseconds.
-// Decision.   A back end is one file with one class and the eight methods below; it reports and
+// Decision.   A back end is one file with one class and the nine methods below; it reports and
 //             never decides, and calls nobody. It owns a kernel timer (timerfd, EVFILT_TIMER) that
 //             makes fd() readable at a deadline. selector_default.h is the only #if ladder.
 // Cost.       No virtual calls; a second back end is tested by building the same suite on it.
@@ -12,6 +12,11 @@
 //   Status Add(int fd, uint8_t interest);       fd not watched yet; EPERM: it cannot be waited for
 //   Status Modify(int fd, uint8_t interest);    fd watched already; either fails without effect
 //   Status Remove(int fd);                      also right for an fd that was closed meanwhile
+//   Status Purge(bool* purged);                 an fd that was closed before its removal is reported
+//                                               for ever where the kernel keeps the file, because
+//                                               a duplicate lives: if there may be one, every fd
+//                                               is forgotten, `purged` is true, and fd() is
+//                                               another file with the same number
 //   Status Wait(SelectorEvent*, uint32_t capacity, int64_t timeout_ns, uint32_t* count);
 //                                               level-triggered; kernel order; -1 waits for ever;
 //                                               an interrupted wait reports nothing, without error

@@ -5,16 +5,23 @@
 //             timerfd_settime() also clears an expiry that nobody read. Level-triggered, the kernel
 //             asks every fd that it has reported once more, the next time: 1 to 5 % of an echo.
 //             A read that got less than it had room for has emptied the socket, unless it stopped
-//             before urgent data or before the end, and those have events of their own.
+//             before urgent data or before the end, and those have events of their own. What is in
+//             the set is a file under a number: once the number is closed or belongs to another
+//             file, nothing names the entry any more, and as long as a duplicate of the file lives
+//             it is reported.
 // Decision.   HUP and ERR count for every direction that was asked for (asyncio's rule), so the
 //             callback meets the error when it reads or writes. ADD of a member becomes MOD, and
 //             MOD of a stranger becomes ADD. The timer is never read: arming it again is enough.
 //             kEdge is EPOLLET until the first of those events, then the fd is level-triggered.
+//             An entry that may have lost its name goes with the whole set: Purge() puts a new one
+//             in its place.
 #include "sys/selector_epoll.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -70,6 +77,7 @@ Status EpollSelector::Add(int fd, uint8_t interest) {
 Status EpollSelector::Modify(int fd, uint8_t interest) {
   const Status status = Control(EPOLL_CTL_MOD, fd, interest);
   if (status.error != ENOENT) return status;
+  closed_early_ = true;
   return Control(EPOLL_CTL_ADD, fd, interest);
 }
 
@@ -78,7 +86,19 @@ Status EpollSelector::Remove(int fd) {
   // EBADF: closed already. ENOENT: closed, and the number belongs to another file now. EPERM: to
   // a file that cannot be waited for.
   const bool gone = status.error == EBADF || status.error == ENOENT || status.error == EPERM;
+  closed_early_ = closed_early_ || gone;
   return gone ? Status::Ok() : status;
+}
+
+Status EpollSelector::Purge(bool* purged) {
+  *purged = false;
+  if (!closed_early_) return Status::Ok();
+  const UniqueFd fresh(epoll_create1(EPOLL_CLOEXEC));
+  if (!fresh.valid()) return Status::Failed("epoll_create1", errno);
+  if (dup3(fresh.get(), epoll_.get(), O_CLOEXEC) < 0) return Status::Failed("dup3", errno);
+  closed_early_ = false;
+  *purged = true;
+  return Control(EPOLL_CTL_ADD, timer_.get(), kReadable);
 }
 
 Status EpollSelector::Wait(SelectorEvent* events, uint32_t capacity, int64_t timeout_ns,

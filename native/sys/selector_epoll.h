@@ -19,6 +19,7 @@ class EpollSelector {
   Status Add(int fd, uint8_t interest);
   Status Modify(int fd, uint8_t interest);
   Status Remove(int fd);
+  Status Purge(bool* purged);
   Status Wait(SelectorEvent* events, uint32_t capacity, int64_t timeout_ns, uint32_t* count);
   Status ArmTimer(int64_t deadline_ns);
   Status DisarmTimer();
@@ -30,6 +31,7 @@ class EpollSelector {
   UniqueFd timer_;
   std::vector<epoll_event> ready_;  // grows to the largest capacity asked for
   bool timer_armed_ = false;
+  bool closed_early_ = false;  // an fd was closed before it was removed
 };
 
 }  // namespace ringloop

@@ -73,6 +73,13 @@ Status KqueueSelector::Add(int fd, uint8_t interest) {
 Status KqueueSelector::Modify(int fd, uint8_t interest) { return SetInterest(fd, interest); }
 Status KqueueSelector::Remove(int fd) { return SetInterest(fd, kNone); }
 
+// A filter is of a number and not of a file: it goes when the number is closed, whatever duplicates
+// of the file live.
+Status KqueueSelector::Purge(bool* purged) {
+  *purged = false;
+  return Status::Ok();
+}
+
 Status KqueueSelector::Wait(SelectorEvent* events, uint32_t capacity, int64_t timeout_ns,
                             uint32_t* count) {
   *count = 0;

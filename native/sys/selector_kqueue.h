@@ -20,6 +20,7 @@ class KqueueSelector {
   Status Add(int fd, uint8_t interest);
   Status Modify(int fd, uint8_t interest);
   Status Remove(int fd);
+  Status Purge(bool* purged);
   Status Wait(SelectorEvent* events, uint32_t capacity, int64_t timeout_ns, uint32_t* count);
   Status ArmTimer(int64_t deadline_ns);
   Status DisarmTimer();

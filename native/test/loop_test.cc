@@ -368,5 +368,27 @@ TEST("a crowd of timers is collected until the end of the window, a lone timer i
   CHECK(Readable(fixture.loop.fd(), kSurelyMs));
 }
 
+TEST("a duplicate of an fd that was closed too early does not keep the loop awake") {
+  LoopFixture fixture;
+  Pair closed = MakePipe();
+  const Pair pair = MakePipe();
+  const int fd = closed.read_end.get();
+  closed.Write();
+  CHECK(fixture.loop.Watch(pair.read_end.get(), kReadable).ok());
+  CHECK(fixture.loop.Watch(fd, kReadable).ok());
+  const UniqueFd duplicate(dup(fd));
+  closed.read_end.Reset();
+  CHECK(fixture.loop.Watch(fd, kNone).ok());
+  bool purged = false;
+  CHECK(fixture.loop.Purge(&purged).ok());
+  CHECK_EQUAL(fixture.TurnAndTake(0), Records{});
+  if (purged) CHECK(!Readable(fixture.loop.fd()));
+  pair.Write();
+  CHECK_EQUAL(fixture.TurnAndTake(0), Records{Read(pair.read_end.get())});
+  fixture.loop.inbox().Post(5);
+  CHECK(Readable(fixture.loop.fd()));
+  CHECK_EQUAL(fixture.TurnAndTake(0), (Records{Read(pair.read_end.get()), Remote(5)}));
+}
+
 }  // namespace
 }  // namespace ringloop

@@ -291,6 +291,68 @@ TEST("the number of a closed fd can be watched again, with Add and with Modify")
   }
 }
 
+TEST("after a purge nothing is reported of an fd that was closed before it was removed") {
+  // A duplicate keeps the file open, and with it the entry that no number names any more.
+  for (const bool reused : {false, true}) {
+    for (const bool modify : {false, true}) {
+      Opened selector;
+      Pair pair = MakePipe();
+      const Pair other = MakePipe();
+      const int fd = pair.read_end.get();
+      pair.Write();
+      CHECK(selector.Add(fd, kReadable).ok());
+      const UniqueFd duplicate(dup(fd));
+      if (reused) {
+        CHECK_EQUAL(dup2(other.read_end.get(), fd), fd);
+      } else {
+        pair.read_end.Reset();
+      }
+      if (reused && modify) CHECK(selector.Modify(fd, kReadable).ok());
+      CHECK(selector.Remove(fd).ok());
+      bool purged = false;
+      CHECK(selector.Purge(&purged).ok());
+      CHECK_EQUAL(purged, !kIsKqueue);
+      CHECK_EQUAL(selector.Select(), Ready{});
+      // The emulation of kqueue goes on watching the file, although it does not report it.
+      if (!kIsKqueue) CHECK(!Readable(selector.fd()));
+      CHECK(selector.Purge(&purged).ok());
+      CHECK(!purged);
+    }
+  }
+}
+
+TEST("a purge keeps the selector's number and its timer, and what is added again is reported") {
+  Opened selector;
+  Pair closed = MakePipe();
+  const Pair pair = MakePipe();
+  const int number = selector.fd();
+  CHECK(selector.ArmTimer(MonotonicNs() - 1).ok());
+  CHECK(selector.Add(closed.read_end.get(), kReadable).ok());
+  const int fd = closed.read_end.get();
+  closed.read_end.Reset();
+  CHECK(selector.Remove(fd).ok());
+  bool purged = false;
+  CHECK(selector.Purge(&purged).ok());
+  CHECK_EQUAL(selector.fd(), number);
+  CHECK(Readable(selector.fd(), kSurelyMs));
+  CHECK(selector.DisarmTimer().ok());
+  CHECK(selector.Add(pair.read_end.get(), kReadable).ok());
+  CHECK_EQUAL(selector.Select(), Ready{});
+  pair.Write();
+  CHECK_EQUAL(selector.Select(), Ready{{pair.read_end.get(), kReadable}});
+}
+
+TEST("where everything is removed before it is closed there is nothing to purge") {
+  Opened selector;
+  const Pair pair = MakePipe();
+  CHECK(selector.Add(pair.read_end.get(), kReadable).ok());
+  CHECK(selector.Modify(pair.read_end.get(), kReadable).ok());
+  CHECK(selector.Remove(pair.read_end.get()).ok());
+  bool purged = true;
+  CHECK(selector.Purge(&purged).ok());
+  CHECK(!purged);
+}
+
 TEST("an fd that is not open is refused with EBADF and the name of the call") {
   Opened selector;
   Pair pair = MakePipe();

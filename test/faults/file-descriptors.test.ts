@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
-import { closeSync, openSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { getEventLoop } from 'ringloop';
 import { withPipe } from '../loop/pipe.js';
 import { runProgram, turnOfNode } from '../support/capture.js';
+import { runProgram as runUnderBash } from '../support/child.js';
 
 const loop = getEventLoop();
 const nothing = (): void => {};
@@ -36,6 +41,33 @@ describe('a file descriptor that cannot be watched', () => {
     }
   });
 
+  // The tables once grew up to the number before the kernel was asked: 1.5 GB, or the process's end.
+  it('costs no memory, however large its number', async () => {
+    const { code, stdout } = await runUnderBash(`
+      const { getEventLoop, run, connectReadPipe, connectWritePipe, connectAcceptedSocket, Protocol } =
+        require('ringloop');
+      const loop = getEventLoop();
+      const before = process.memoryUsage().rss;
+      const seen = new Set();
+      const note = (error) => seen.add(error.code);
+      (async () => {
+        for (const fd of [100_000, 30_000_000, 2 ** 28 - 1]) {
+          for (const name of ['addReader', 'addWriter']) {
+            try { loop[name](fd, () => {}); } catch (error) { note(error); }
+          }
+          loop.removeReader(fd);
+          for (const connect of [connectReadPipe, connectWritePipe, connectAcceptedSocket]) {
+            await run(() => connect(() => new Protocol(), fd)).catch(note);
+          }
+        }
+        const grown = process.memoryUsage().rss - before;
+        console.log([...seen].join(), grown < 30e6 ? 'small' : grown);
+      })();
+    `);
+    assert.equal(stdout, 'EBADF small');
+    assert.equal(code, 0);
+  });
+
   it('leaves the callback in place that was there before', () =>
     withPipe(async (pipe) => {
       const first = loop.addReader(pipe.readFd, nothing);
@@ -45,6 +77,26 @@ describe('a file descriptor that cannot be watched', () => {
       assert.equal(loop.removeReader(pipe.readFd), true);
       assert.equal(loop.statistics().watchers, 0);
     }));
+});
+
+describe('a file descriptor with a large number', () => {
+  it('is watched like any other, and costs a table of pages', async () => {
+    const { stdout, stderr } = await runUnderBash(
+      `
+      const { getEventLoop } = require('ringloop');
+      const loop = getEventLoop();
+      const before = process.memoryUsage();
+      loop.addReader(19_000, () => {
+        console.log(String(require('node:fs').readFileSync('/dev/fd/19000')));
+        loop.removeReader(19_000);
+        const { heapUsed } = process.memoryUsage();
+        if (heapUsed - before.heapUsed > 400_000) console.log(heapUsed - before.heapUsed);
+      });
+      `,
+      { shell: 'ulimit -n 20000 && exec 19000< <(printf ready);' },
+    );
+    assert.equal(stdout, 'ready', stderr);
+  });
 });
 
 describe('a file descriptor that is closed while it is watched', () => {
@@ -97,6 +149,56 @@ describe('a file descriptor that is closed while it is watched', () => {
         assert.equal(await got, 'new file');
       });
     }));
+
+  // epoll watches files under numbers: with a duplicate the file lives on, and the entry with it,
+  // which no number names any more. It woke the loop for ever, without a watcher to be called.
+  for (const [what, forget] of Object.entries({
+    'is forgotten before the loop waits again': (fd: number) => loop.removeReader(fd),
+    'is forgotten when its number has gone to another file': (fd: number) => {
+      const other = openSync('/dev/null', 'r');
+      assert.equal(other, fd);
+      loop.removeReader(fd);
+      closeSync(other);
+    },
+    'is replaced by another file of the same number': (fd: number) => {
+      const folder = mkdtempSync(join(tmpdir(), 'ringloop-'));
+      execFileSync('mkfifo', [join(folder, 'fifo')]);
+      const other = openSync(join(folder, 'fifo'), constants.O_RDWR | constants.O_NONBLOCK);
+      rmSync(folder, { recursive: true });
+      assert.equal(other, fd);
+      loop.addReader(fd, () => assert.fail('nothing was written to the new file'));
+      loop.removeReader(fd);
+      closeSync(other);
+    },
+  })) {
+    it(`${what}, though a duplicate lives`, () =>
+      withPipe(async (pipe) => {
+        const child = spawn('cat', { stdio: [pipe.readFd, 'ignore', 'ignore'] });
+        child.kill('SIGSTOP');
+        loop.addReader(pipe.readFd, nothing);
+        pipe.write('x'); // nobody reads it: the child, which has the duplicate, stands still
+        pipe.closeReader();
+        forget(pipe.readFd);
+        await turnOfNode();
+        await turnOfNode();
+        const before = loop.statistics().wakeups;
+        for (let i = 0; i < 20; i++) await turnOfNode();
+        const { wakeups, watchers } = loop.statistics();
+        assert.deepEqual({ wakeups: wakeups - before, watchers }, { wakeups: 0, watchers: 0 });
+        await withPipe(async (other) => {
+          const read = new Promise<string>((resolve) => {
+            loop.addReader(other.readFd, () => {
+              loop.removeReader(other.readFd);
+              resolve(other.read());
+            });
+          });
+          other.write('others are watched as before');
+          assert.equal(await read, 'others are watched as before');
+        });
+        child.kill('SIGKILL');
+        await once(child, 'exit');
+      }));
+  }
 });
 
 describe('a callback of a file descriptor that throws', () => {

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
+
+import { run, type StreamReader, type StreamWriter, startServer } from 'ringloop';
+import { openSockets } from '../support/open-sockets.js';
+import { messageOf, startWorker } from '../support/workers.js';
 
 const COUNT = process.env['RINGLOOP_HEAVY'] === '1' ? 1000 : 40;
 const AT_ONCE = 4;
@@ -38,6 +43,44 @@ async function lastWords(worker: Worker): Promise<unknown> {
   return message;
 }
 
+const ENDINGS = {
+  'terminate()': '',
+  'process.exit()': 'process.exit(0)',
+  'an uncaught error': 'throw new Error("on purpose")',
+};
+const KINDS = ['generator functions', 'async functions'] as const;
+
+/** Owns sockets of each kind: one that listens, accepted ones, datagrams, a unix socket, TLS to come. */
+function serverIn(kind: (typeof KINDS)[number]): string {
+  const [begin, wait] =
+    kind === 'async functions' ? ['async () =>', 'await'] : ['function* ()', 'yield*'];
+  const handler = kind === 'async functions' ? 'async (r, w) =>' : 'function* (r, w)';
+  return `
+    const { run, sleep, startServer, startUnixServer, createDatagramEndpoint, openConnection } = ringloop;
+    parentPort.on('message', (source) => { new Function(source)(); });
+    run(${begin} {
+      const server = ${wait} startServer(${handler} { w.write('hello'); ${wait} r.read(1); }, '127.0.0.1', 0);
+      const unix = ${wait} startUnixServer(${handler} {}, '\\0ringloop-' + process.pid + '-' + Math.random());
+      ${wait} createDatagramEndpoint(() => new ringloop.DatagramProtocol(), { localAddr: ['127.0.0.1', 0] });
+      const pairs = [];
+      for (let i = 0; i < 3; i++) pairs.push(${wait} openConnection('127.0.0.1', server.port));
+      parentPort.postMessage({ port: server.port, pairs: pairs.length });
+      ${wait} sleep(1e6);
+    });
+  `;
+}
+
+function* echo(reader: StreamReader, writer: StreamWriter): Generator<unknown, void, any> {
+  writer.write(yield* reader.read());
+  writer.close();
+}
+
+async function connected(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  return socket;
+}
+
 describe('worker threads', function () {
   this.timeout(600_000);
 
@@ -55,6 +98,44 @@ describe('worker threads', function () {
     for (let i = 0; i < 5; i++)
       await Promise.all(Array.from({ length: AT_ONCE }, createAndTerminate));
     assert.ok(fds() <= before + 2, `${before} fds before, ${fds()} after`);
+  });
+
+  // No `finally` runs in a worker that is ended from outside: the addon itself closes what it owns.
+  for (const [how, kind] of Object.entries(ENDINGS).flatMap(([how]) =>
+    KINDS.map((kind) => [how, kind] as const),
+  )) {
+    it(`close their sockets when they end by ${how}, in ${kind}`, async () => {
+      const before = openSockets();
+      const worker = startWorker(serverIn(kind));
+      worker.on('error', () => {});
+      const { port, pairs } = await messageOf(worker);
+      assert.equal(pairs, 3);
+      const client = connect(port, '127.0.0.1');
+      const ended = once(client, 'close');
+      await once(client, 'data');
+      const gone = new Promise((resolve) => worker.once('exit', resolve));
+      if (how === 'terminate()') await worker.terminate();
+      else worker.postMessage(ENDINGS[how as keyof typeof ENDINGS]);
+      await Promise.all([ended, gone]);
+      await assert.rejects(connected(port), { code: 'ECONNREFUSED' });
+      assert.deepEqual(openSockets(), before);
+    });
+  }
+
+  it('leave alone what another thread has opened meanwhile', async () => {
+    const worker = startWorker(serverIn('generator functions'));
+    const { port } = await messageOf(worker);
+    // Numbers that the worker has used and closed are used here.
+    const server = await run(() => startServer(echo, '127.0.0.1', 0));
+    const client = connect(server.port, '127.0.0.1');
+    await once(client, 'connect');
+    await worker.terminate();
+    await assert.rejects(connected(port), { code: 'ECONNREFUSED' });
+    client.end('still here');
+    const [data] = await once(client, 'data');
+    assert.equal(String(data), 'still here');
+    server.close();
+    await run(() => server.waitClosed());
   });
 
   it('have a loop of their own each', async () => {

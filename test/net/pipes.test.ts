@@ -10,10 +10,12 @@ import {
   Protocol,
   type ReadPipeTransport,
   run,
+  sleep,
   until,
   type WritePipeTransport,
 } from 'ringloop';
 import { openPipe } from '../loop/pipe.js';
+import { errorOf } from '../support/both-kinds.js';
 
 /** Remembers what it was told, and lets a test wait for its end. */
 class Recorder extends Protocol {
@@ -158,5 +160,105 @@ describe('connectReadPipe and connectWritePipe', () => {
       run(() => connectReadPipe(() => new Recorder(), fd)),
       { code: 'EBADF', syscall: 'fstat' },
     );
+  });
+
+  // A daemon's standard streams: epoll refuses the device, and the reader once waited for ever.
+  it('find /dev/null at its end, and write to it', () =>
+    run(function* () {
+      const [, reader] = yield* connectReadPipe(() => new Recorder(), openSync('/dev/null', 'r'));
+      assert.equal(yield* reader.lost, null);
+      assert.deepEqual(reader.events, ['made', 'eof', 'lost']);
+      const [out, writer] = yield* connectWritePipe(
+        () => new Recorder(),
+        openSync('/dev/null', 'w'),
+      );
+      out.write(Buffer.alloc(1_000_000));
+      out.close();
+      assert.equal(yield* writer.lost, null);
+      assert.deepEqual(writer.events, ['made', 'lost']);
+    }));
+
+  it('tell a paused reader of /dev/null about the end when it goes on', () =>
+    run(function* () {
+      class Paused extends Recorder {
+        override connectionMade(transport?: any): void {
+          super.connectionMade();
+          transport.pauseReading();
+        }
+      }
+      const fd = openSync('/dev/null', 'r');
+      const [input, reader] = yield* connectReadPipe(() => new Paused(), fd);
+      yield* sleep(0);
+      assert.deepEqual(reader.events, ['made']);
+      input.resumeReading();
+      input.pauseReading();
+      input.resumeReading();
+      yield* reader.lost;
+      assert.deepEqual(reader.events, ['made', 'eof', 'lost']);
+    }));
+
+  it('tell the writer what a device answers', () =>
+    run(function* () {
+      const [out, writer] = yield* connectWritePipe(
+        () => new Recorder(),
+        openSync('/dev/full', 'w'),
+      );
+      out.write('x');
+      assert.equal(((yield* writer.lost) as NodeJS.ErrnoException).code, 'ENOSPC');
+    }));
+
+  it('refuse at once a device that is always ready and has no end', async () => {
+    const fd = openSync('/dev/zero', 'r');
+    let made = 0;
+    await assert.rejects(
+      run(() =>
+        connectReadPipe(() => {
+          made++;
+          return new Recorder();
+        }, fd),
+      ),
+      { code: 'EPERM' },
+    );
+    assert.equal(made, 0);
+    closeSync(fd); // it is still the caller's
+  });
+
+  it('refuse files and folders at once, by what they are', async () => {
+    for (const [path, what] of [
+      [__filename, /but \d+ is a plain file/],
+      [__dirname, /but \d+ is a directory/],
+    ] as const) {
+      const fd = openSync(path, 'r');
+      for (const connect of [connectReadPipe, connectWritePipe] as (typeof connectReadPipe)[]) {
+        const steps = () => connect(() => new Recorder(), fd);
+        await assert.rejects(run(steps), { name: 'TypeError', message: what });
+        await assert.rejects(
+          run(async () => await steps()),
+          { name: 'TypeError', message: what },
+        );
+      }
+      closeSync(fd);
+    }
+  });
+
+  it('leave an fd to its owner when the factory throws, or when it has one already', async () => {
+    const [readFd, writeFd] = openPipe();
+    const broken = (): never => {
+      throw new Error('no protocol');
+    };
+    await assert.rejects(
+      run(() => connectReadPipe(broken, readFd)),
+      { message: 'no protocol' },
+    );
+    await run(function* () {
+      const [input, reader] = yield* connectReadPipe(() => new Recorder(), readFd);
+      const again = connectReadPipe(() => new Recorder(), readFd);
+      const error = yield* errorOf(again);
+      assert.equal(error.name, 'RuntimeError');
+      assert.match(error.message, /is used by <ReadPipeTransport/);
+      closeSync(writeFd);
+      yield* reader.lost;
+      assert.ok(input.isClosing());
+    });
   });
 });

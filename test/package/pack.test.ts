@@ -204,6 +204,28 @@ describe('the package', function () {
       );
     });
 
+    it('says which permission is missing, and not to build another one', async function () {
+      const node = await nodeBinary('24');
+      if ('missing' in node) this.skip();
+      const load = async (...flags: string[]) => {
+        const source =
+          "try { require('ringloop') } catch (e) { console.log(e.code + ' ' + e.message) }";
+        const args = ['--permission', ...flags, '--eval', source];
+        return (await output(node.path, args, app)).trim();
+      };
+      assert.match(
+        await load('--allow-fs-read=*'),
+        /^ERR_RINGLOOP_CORE ringloop may not load .* with `--allow-addons` as well\.$/,
+      );
+      const package_ = packageOf(app);
+      const readable = [join(package_, 'dist', '*'), join(package_, 'package.json')];
+      assert.match(
+        await load('--allow-addons', ...readable.map((path) => `--allow-fs-read=${path}`)),
+        /^ERR_RINGLOOP_CORE ringloop may not read .* with `--allow-fs-read=.*ringloop\.node` as well\.$/,
+      );
+      assert.equal(await load('--allow-addons', '--allow-fs-read=*'), '');
+    });
+
     it('does not reach for the binary under Bun, and says why', async () => {
       const { cause, code, message } = await seen(app, 'load.cjs', '1.3.0');
       assert.equal(code, 'ERR_RINGLOOP_CORE');
