@@ -17,6 +17,7 @@ import {
   type SocketAddress,
   unpackAddress,
 } from './address.js';
+import { memoryFor } from './memory.js';
 import { addressWord, netLayout, sockets } from './slab.js';
 
 /** How many datagrams one system call receives or sends. */
@@ -76,7 +77,7 @@ export function receivedData(index: number): Buffer | null {
     view = new Uint8Array(bytes.buffer, bytes.byteOffset + at * netLayout.datagramBytes, length);
     views[at] = view;
   }
-  const data = Buffer.allocUnsafe(length);
+  const data = memoryFor(length);
   data.set(view);
   return data;
 }

@@ -37,6 +37,7 @@ import {
 } from './datagram-slab.js';
 import { outbox } from './outbox.js';
 import type { DatagramProtocol } from './protocol.js';
+import { checkText } from './resolve.js';
 import { netLayout, sockets } from './slab.js';
 import { checked, systemError } from './system-error.js';
 import {
@@ -275,6 +276,7 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
     if (typeof value !== type || (type === 'number' && !Number.isInteger(value))) {
       throw new TypeError(`${name}: expected a ${type}, got ${show(value)}`);
     }
+    if (typeof value === 'string') checkText(name, 'a name', value);
     if (this.fd < 0) throw new RuntimeError(`${name}: the transport is closed`);
     outbox.flushOf(this);
   }

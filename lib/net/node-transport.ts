@@ -23,6 +23,7 @@ import { KIND_STEP } from '../loop/ready-queue.js';
 import type { WatchOwner } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import type { SocketAddress } from './address.js';
+import { compact } from './memory.js';
 import type { BufferedProtocol, Protocol, StreamProtocol } from './protocol.js';
 import { kept, receivingInto } from './slab.js';
 import {
@@ -237,7 +238,7 @@ export class NodeTransport extends ReadTransport<StreamProtocol> implements Tran
       return;
     }
     const bytes = data instanceof Buffer ? data : Buffer.from(data as string | Uint8Array);
-    this.received.push(bytes);
+    this.received.push(compact(bytes));
     this.receivedSize += bytes.length;
     if (this.receivedSize > READ_AHEAD) this.stream.pause();
     this.enqueue();

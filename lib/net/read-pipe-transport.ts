@@ -7,6 +7,7 @@
 import { type Context, captureContext } from '../loop/context.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { EventLoop } from '../tasks/event-loop.js';
+import { memoryFor } from './memory.js';
 import type { Protocol } from './protocol.js';
 import { netLayout, received, sockets } from './slab.js';
 import { isSystemError, systemError } from './system-error.js';
@@ -61,7 +62,7 @@ export class ReadPipeTransport extends ReadTransport<Protocol> {
     if ((this.flags & (CLOSING | PAUSED)) !== 0) return;
     const count = sockets.read(this.fd);
     if (count > 0) {
-      const data = Buffer.allocUnsafe(count);
+      const data = memoryFor(count);
       data.set(received.subarray(0, count));
       this.call('dataReceived', () => this.protocol.dataReceived(data));
     } else if (count === 0) {

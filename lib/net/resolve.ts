@@ -35,7 +35,17 @@ export function checkHost(name: string, host: unknown): string {
   if (typeof host !== 'string') {
     throw new TypeError(`${name}: host must be a string, got ${show(host)}`);
   }
+  checkText(name, 'host', host);
   return host;
+}
+
+/**
+ * Text for a system call, which ends at the first NUL: `127.0.0.1\0.example.org` is another host.
+ * @throws TypeError
+ */
+export function checkText(name: string, what: string, text: string): void {
+  if (!text.includes('\0')) return;
+  throw new TypeError(`${name}: ${what} must not contain NUL, got ${show(text)}`);
 }
 
 /** @throws TypeError */

@@ -26,6 +26,7 @@ import type { WatchEntry } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
 import { isInternet, localName, type PackedAddress, unpackAddress, whereOf } from './address.js';
+import { memoryFor } from './memory.js';
 import type { BufferedProtocol, Protocol, StreamProtocol } from './protocol.js';
 import {
   COPY_MAX,
@@ -42,6 +43,7 @@ import {
 import { isSystemError, type SystemError, systemError } from './system-error.js';
 import {
   BUFFERED,
+  byteLengthOf,
   bytesOf,
   CLOSING,
   CONNECTED,
@@ -66,8 +68,8 @@ const AGAIN = -netLayout.EAGAIN;
 /** Bytes of a file in one call: so long the loop stands still. */
 const SENDFILE_MAX = 1024 * 1024;
 
-/** From here on a copy costs more than memory that is larger than what it holds. */
-const LARGE_READ = 48 * 1024;
+/** From here on a copy costs more than memory that is up to twice as large as what it holds. */
+const LARGE_READ = 64 * 1024;
 const LARGE_BUFFER = 128 * 1024;
 /** Memory for the next large read of the thread. */
 let spare: Buffer | null = null;
@@ -129,7 +131,7 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
       return;
     }
     if (isReceivedView(data)) {
-      this.sendSlab(0, data.length);
+      this.sendSlab(0, byteLengthOf(data));
       return;
     }
     if (typeof data === 'string' && data.length * 3 <= COPY_MAX) {
@@ -575,7 +577,7 @@ function partsOf(list: Iterable<WriteData>): Uint8Array[] {
 }
 
 function copyOf(memory: Buffer, count: number): Buffer {
-  const data = Buffer.allocUnsafe(count);
+  const data = memoryFor(count);
   data.set(memory === received ? receivedView(count) : memory.subarray(0, count));
   return data;
 }

@@ -4,8 +4,9 @@
  * Facts. Most reads find nothing, wait, and then take exactly what has come. `readUntil` looks at
  * the same bytes again and again if it starts from the front each time.
  * Decision. asyncio's algorithms. The bytes are one piece of memory: what comes while it is empty
- * is taken over as it is and handed out as it is, so most bytes are never copied; what comes behind
- * other bytes is appended, and the memory doubles. The reader is its own `Operation`, so `read`
+ * is taken over as it is and, where it is asked for as a whole, handed out as it is, so most bytes
+ * are never copied; small parts of it are (memory.ts). What comes behind other bytes is appended,
+ * and the memory doubles. The reader is its own `Operation`, so `read`
  * needs no generator.
  * Invariants. One coroutine waits at a time. Above twice the limit the transport is paused.
  *
@@ -18,6 +19,7 @@ import { IncompleteReadError, LimitOverrunError, RuntimeError, show } from '../e
 import { type Abortable, abortable } from '../tasks/abortable.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { type Operation, Waiting } from '../tasks/waiting.js';
+import { joined, partOf } from './memory.js';
 
 /** Where bytes come from, as far as a reader is concerned. */
 export interface ReadSource {
@@ -245,11 +247,11 @@ export class StreamReader implements AsyncIterable<Buffer> {
   /** Whether `memory` is our own, with room behind the bytes. */
   private grown = false;
 
-  /** The first bytes, which may be a view of our memory: it is never written to again. */
+  /** The first bytes. They may be a view of our memory, which is never written to again. */
   private take(count: number): Buffer {
     const { memory, start } = this;
     const whole = start === 0 && count === memory.length;
-    const taken = whole ? memory : memory.subarray(start, start + count);
+    const taken = whole ? memory : partOf(memory, start, start + count);
     this.start += count;
     if (this.start === this.end) {
       this.memory = EMPTY;
@@ -305,11 +307,13 @@ export class StreamReader implements AsyncIterable<Buffer> {
 
   private *readAllSteps(): Generator<unknown, Buffer, any> {
     const blocks: Buffer[] = [];
+    let size = 0;
     try {
       for (;;) {
         const block = yield* this.read(this.limit);
-        if (block.length === 0) return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks);
+        if (block.length === 0) return blocks.length === 1 ? blocks[0]! : joined(blocks, size);
         blocks.push(block);
+        size += block.length;
       }
     } catch (error) {
       if (blocks.length > 0) this.putBack(blocks);
@@ -318,9 +322,11 @@ export class StreamReader implements AsyncIterable<Buffer> {
   }
 
   private putBack(blocks: readonly Buffer[]): void {
-    this.memory = Buffer.concat([...blocks, this.memory.subarray(this.start, this.end)]);
+    const pieces = [...blocks, this.memory.subarray(this.start, this.end)];
+    const size = pieces.reduce((sum, { length }) => sum + length, 0);
+    this.memory = joined(pieces, size);
     this.start = 0;
-    this.end = this.memory.length;
+    this.end = size;
     this.grown = false;
     this.pauseIfFull();
   }
@@ -364,10 +370,10 @@ export class StreamReader implements AsyncIterable<Buffer> {
     separators: readonly Buffer[],
     offset: number,
   ): { start: number; end: number } | null {
-    const bytes = this.memory.subarray(this.start, this.end);
+    const bytes = this.grown ? this.memory.subarray(0, this.end) : this.memory;
     let match: { start: number; end: number } | null = null;
     for (const separator of separators) {
-      const start = bytes.indexOf(separator, offset);
+      const start = bytes.indexOf(separator, this.start + offset) - this.start;
       const end = start + separator.length;
       if (start >= 0 && (match === null || end < match.end)) match = { start, end };
     }

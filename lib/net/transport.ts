@@ -269,13 +269,35 @@ export function checkBuffer(buffer: unknown): Uint8Array {
   if (!(buffer instanceof Uint8Array)) {
     throw new TypeError(`getBuffer() must return a Uint8Array, got ${show(buffer)}`);
   }
-  if (buffer.length === 0) throw new RuntimeError('getBuffer() returned an empty buffer');
-  return buffer;
+  const bytes = plainView(buffer);
+  if (bytes.length === 0) throw new RuntimeError('getBuffer() returned an empty buffer');
+  return bytes;
+}
+
+type Getter<T> = (bytes: Uint8Array) => T;
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
+
+function getterOf<T>(name: keyof Uint8Array): Getter<T> {
+  const { get } = Object.getOwnPropertyDescriptor(typedArray, name)!;
+  return Function.prototype.call.bind(get!) as Getter<T>;
+}
+
+const bufferOf = getterOf<ArrayBuffer>('buffer');
+const byteOffsetOf = getterOf<number>('byteOffset');
+/** @internal How many bytes there are now; a property of that name may say anything. */
+export const byteLengthOf = getterOf<number>('byteLength');
+
+/** A subclass, or a property of its own, could claim memory that belongs to somebody else. */
+function plainView(bytes: Uint8Array): Uint8Array {
+  const prototype: unknown = Object.getPrototypeOf(bytes);
+  const plain = prototype === Buffer.prototype || prototype === Uint8Array.prototype;
+  if (plain && !Object.hasOwn(bytes, 'length')) return bytes;
+  return new Uint8Array(bufferOf(bytes), byteOffsetOf(bytes), byteLengthOf(bytes));
 }
 
 /** @internal The bytes of what was written, not copied. */
 export function bytesOf(name: string, data: unknown): Uint8Array {
-  if (data instanceof Uint8Array) return data;
+  if (data instanceof Uint8Array) return plainView(data);
   if (typeof data === 'string') return Buffer.from(data);
   if (ArrayBuffer.isView(data)) {
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -290,7 +312,8 @@ export function bytesOf(name: string, data: unknown): Uint8Array {
 export interface Transport extends ReadTransport<any> {
   /**
    * Sends some bytes, at once if nothing waits; never blocks. The bytes must not change until they
-   * have been sent.
+   * have been sent: whoever transfers or resizes their buffer before that ends the connection with
+   * EFAULT. Those of a SharedArrayBuffer are sent as they are when the kernel takes them.
    *
    * @throws TypeError if `data` is none; RuntimeError after `writeEof()`
    */

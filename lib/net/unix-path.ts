@@ -9,6 +9,7 @@
 import { lstatSync, rmSync } from 'node:fs';
 
 import { show } from '../errors.js';
+import { checkText } from './resolve.js';
 
 /** The path of a unix socket. */
 export class UnixPath {
@@ -47,6 +48,8 @@ export function checkPath(name: string, path: unknown): UnixPath {
   if (typeof path !== 'string' || path === '') {
     throw new TypeError(`${name}: path must be a string, got ${show(path)}`);
   }
+  // At the beginning it means Linux's abstract space, where it may occur again.
+  if (!path.startsWith('\0')) checkText(name, 'path', path);
   if (Buffer.byteLength(path) > 107) {
     throw new RangeError(`${name}: path is too long for a unix socket: ${path}`);
   }

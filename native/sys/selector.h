@@ -12,11 +12,11 @@
 //   Status Add(int fd, uint8_t interest);       fd not watched yet; EPERM: it cannot be waited for
 //   Status Modify(int fd, uint8_t interest);    fd watched already; either fails without effect
 //   Status Remove(int fd);                      also right for an fd that was closed meanwhile
-//   Status Purge(bool* purged);                 an fd that was closed before its removal is reported
-//                                               for ever where the kernel keeps the file, because
-//                                               a duplicate lives: if there may be one, every fd
-//                                               is forgotten, `purged` is true, and fd() is
-//                                               another file with the same number
+//   Status Purge(bool* purged);                 an fd that was closed before its removal is
+//                                               reported for ever where the kernel keeps the file
+//                                               because a duplicate lives: if there may be one,
+//                                               every fd is forgotten, `purged` is true, and fd()
+//                                               is another file with the same number
 //   Status Wait(SelectorEvent*, uint32_t capacity, int64_t timeout_ns, uint32_t* count);
 //                                               level-triggered; kernel order; -1 waits for ever;
 //                                               an interrupted wait reports nothing, without error
