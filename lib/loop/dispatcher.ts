@@ -10,7 +10,9 @@
  * known), and are frozen in between: to a program it looks as if the world had not moved.
  * Cost. A callback pays for one push, one pop and its own call; a turn is paid by many.
  * Invariants. I1 callbacks run only in runIteration(). I2 `remaining` callbacks of the current
- * iteration are at the head of the queue. I3 `awake` means that dispatch runs or is certain to.
+ * iteration are at the head of the queue. I3 `awake` means that dispatch runs or is certain to. I4
+ * nothing is current between two entries of the queue, no task and no context: whoever runs user
+ * code makes its own current, and takes it back.
  *
  *   dispatch -> beginIteration -> core.turn -> adopt        (I/O and timers behind what was queued)
  *      ^              |
@@ -295,6 +297,7 @@ export abstract class Dispatcher {
       return VERDICT_IDLE;
     }
     const outerContext = state.context;
+    state.context = null;
     state.loop = this as unknown as Scheduler;
     this.awake = true;
     // Outside an iteration the world may have moved: the next one looks.

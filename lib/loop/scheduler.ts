@@ -8,7 +8,7 @@ import { layout } from '../core/native.js';
 import { isExit, nameOf, show } from '../errors.js';
 import type { ExceptionContext, ExceptionHandler } from '../types.js';
 import { asyncContext, runWithoutStores, runWithStores } from './async-context.js';
-import { type Context, captureContext, checkContext, storesOf } from './context.js';
+import { Context, captureContext, checkContext, storesOf } from './context.js';
 import { Dispatcher, type SchedulerOptions } from './dispatcher.js';
 import { reportException } from './exception-report.js';
 import { type Callback, Handle, TimerHandle } from './handle.js';
@@ -145,6 +145,12 @@ export abstract class Scheduler extends Dispatcher {
     return handle;
   }
 
+  /** @internal As `callSoon`, in a copy of what `captureContext()` gave earlier. */
+  callSoonCaptured(context: Context | null, callback: () => void): void {
+    const copy = context === null ? null : new Context(context.variables, context.stores);
+    this.enqueue(KIND_HANDLE, new Handle(callback, null, copy));
+  }
+
   // ---- file descriptors and other threads -------------------------------------------------------
 
   /**
@@ -222,9 +228,16 @@ export abstract class Scheduler extends Dispatcher {
 
   /**
    * Hands an error to the exception handler. An error in the handler itself is reported on
-   * `console.error` and goes no further. Counterpart: `loop.call_exception_handler`.
+   * `console.error` and goes no further. It runs in the context of the task or callback that the
+   * error is about. Counterpart: `loop.call_exception_handler`.
    */
   callExceptionHandler(context: ExceptionContext): void {
+    const about = contextOf(context);
+    if (about === undefined) this.handleException(context);
+    else this.runBody(about, { run: () => this.handleException(context) });
+  }
+
+  private handleException(context: ExceptionContext): void {
     try {
       if (this.exceptionHandler === null) this.defaultExceptionHandler(context);
       else this.exceptionHandler(context);
@@ -276,16 +289,26 @@ export abstract class Scheduler extends Dispatcher {
         handle,
       });
     }
+    state.context = null;
     if (this.debug) this.reportSlow(began, nameOf(callback));
   }
 
-  /** @internal As runCallback, for an object that deals with its own errors: no closure is made. */
+  /**
+   * @internal As runCallback, for an object that deals with its own errors: no closure is made. It
+   * may be called in the middle of other code of users.
+   */
   runBody(context: Context | null, body: { run(): void }): void {
+    const { context: outerContext, task: outerTask } = state;
     state.context = context;
     state.task = null;
     const began = this.debug ? now() : 0;
-    if (asyncContext.inUse || context !== null) runWithStoresOf(context, body);
-    else body.run();
+    try {
+      if (asyncContext.inUse || context !== null) runWithStoresOf(context, body);
+      else body.run();
+    } finally {
+      state.context = outerContext;
+      state.task = outerTask;
+    }
     if (this.debug) this.reportSlow(began, String(body));
   }
 
@@ -327,6 +350,12 @@ function runWithStoresOf(context: Context | null, body: { run(): void }): void {
   if (stores !== null) runWithStores(stores, undefined, () => body.run());
   else if (asyncContext.inUse) runWithoutStores(() => body.run());
   else body.run();
+}
+
+/** The context of the task, future or handle that an error is about; undefined: none has one. */
+function contextOf({ task, future, handle }: ExceptionContext): Context | null | undefined {
+  const about = (task ?? future ?? handle) as { context?: Context | null } | undefined;
+  return about?.context;
 }
 
 function call(callback: Callback, args: unknown[] | null): void {

@@ -16,7 +16,6 @@ import { constants } from 'node:os';
 
 import type { FamilyNumber } from '../core/sockets.js';
 import { RuntimeError, show } from '../errors.js';
-import { type Context, captureContext } from '../loop/context.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { WatchEntry } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
@@ -61,15 +60,7 @@ class Writer implements WatchEntry {
   constructor(private readonly transport: DatagramTransport) {}
 
   step(): void {
-    this.transport.notify(this);
-  }
-
-  run(): void {
-    this.transport.writeReady();
-  }
-
-  toString(): string {
-    return String(this.transport);
+    this.transport.notify(() => this.transport.writeReady());
   }
 }
 Object.defineProperty(Writer.prototype, 'kind', { value: KIND_STEP });
@@ -82,15 +73,7 @@ class SendFailure {
   ) {}
 
   step(): void {
-    this.transport.notify(this);
-  }
-
-  run(): void {
-    this.transport.callErrorReceived(this.error);
-  }
-
-  toString(): string {
-    return String(this.transport);
+    this.transport.notify(() => this.transport.callErrorReceived(this.error));
   }
 }
 
@@ -120,7 +103,6 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
   private readonly family: FamilyNumber;
   private readonly remote: PackedAddress;
   private readonly connected: boolean;
-  private readonly context: Context | null = captureContext();
   private queue: DatagramQueue | null = null;
 
   /** @internal */
@@ -285,12 +267,7 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
 
   /** @internal The fd is readable. */
   step(): void {
-    this.notify(this);
-  }
-
-  /** @internal Runs one of our bodies as a handle would run. */
-  notify(body: { run(): void }): void {
-    this.loop.runBody(this.context, body);
+    this.loop.runBody(this.context, this);
   }
 
   /** @internal */
@@ -415,7 +392,7 @@ export class DatagramTransport extends BaseTransport<DatagramProtocol> {
 
   private lose(): void {
     this.flags |= LOST;
-    this.loop.callSoon(() => this.callConnectionLost());
+    this.later(() => this.callConnectionLost());
   }
 
   private callConnectionLost(): void {

@@ -17,7 +17,6 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import { RuntimeError, show, TimeoutError } from '../errors.js';
-import { type Context, captureContext } from '../loop/context.js';
 import type { TimerHandle } from '../loop/handle.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { WatchOwner } from '../loop/watchers.js';
@@ -63,7 +62,6 @@ const READ_AHEAD = 256 * 1024;
 export class NodeTransport extends ReadTransport<StreamProtocol> implements Transport, WatchOwner {
   /** @internal KIND_STEP, on the prototype. */
   declare readonly kind: number;
-  private readonly context: Context | null = captureContext();
   private readonly owner: TransportOwner | null;
   /** -1: unknown, or no longer ours. */
   protected fd: number;
@@ -106,7 +104,7 @@ export class NodeTransport extends ReadTransport<StreamProtocol> implements Tran
   /** @internal For a protocol that is connected already. */
   continueReading(): this {
     this.flags |= CONNECTED;
-    this.loop.callSoon(() => this.startReading());
+    this.later(() => this.startReading());
     return this;
   }
 
@@ -384,7 +382,7 @@ export class NodeTransport extends ReadTransport<StreamProtocol> implements Tran
     this.flags |= CLOSING | LOST;
     this.lostError = error;
     this.release();
-    this.loop.callSoon(() => this.callConnectionLost());
+    this.later(() => this.callConnectionLost());
   }
 
   private callConnectionLost(): void {

@@ -25,8 +25,8 @@ export interface OutboxOwner {
   readonly fd: number;
   /** Whether runs of datagrams may cross the kernel as one. */
   readonly segmented: boolean;
-  /** Runs a body as a handle of his would run: the protocol may be told to pause. */
-  notify(body: { run(): void }): void;
+  /** Runs something as a handle of the owner would run: the protocol may be told to pause. */
+  notify(run: () => void): void;
   /** Of `count` datagrams in the slab, so many were sent or failed; the rest has to wait. */
   sent(done: number, count: number): void;
 }
@@ -41,6 +41,7 @@ class Outbox {
   /** Where the step is queued. It does not come while that loop stands still. */
   private stepOn: EventLoop | null = null;
   private prepared = false;
+  private readonly leave = (): void => this.flush();
 
   /** There is somebody to collect for. */
   prepare(): void {
@@ -88,17 +89,7 @@ class Outbox {
   /** @internal The iteration of the first one is over. */
   step(): void {
     this.stepOn = null;
-    this.owner?.notify(this);
-  }
-
-  /** @internal */
-  run(): void {
-    this.flush();
-  }
-
-  /** For messages. */
-  toString(): string {
-    return '<Outbox>';
+    this.owner?.notify(this.leave);
   }
 
   /** False: it is the first, and the next ones are collected. */

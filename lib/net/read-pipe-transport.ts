@@ -4,7 +4,6 @@
  * Decision. asyncio's: one `read` for each time the fd is readable; at the end `eofReceived` and
  * then `connectionLost`. The fd belongs to the transport, which closes it.
  */
-import { type Context, captureContext } from '../loop/context.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { memoryFor } from './memory.js';
@@ -19,7 +18,6 @@ export class ReadPipeTransport extends ReadTransport<Protocol> {
   declare readonly kind: number;
   /** @internal */
   referenced = true;
-  private readonly context: Context | null = captureContext();
 
   /** @internal */
   constructor(
@@ -94,7 +92,7 @@ export class ReadPipeTransport extends ReadTransport<Protocol> {
     if ((this.flags & CLOSING) !== 0) return;
     this.flags |= CLOSING | LOST;
     this.stopReading();
-    this.loop.callSoon(() => {
+    this.later(() => {
       try {
         this.protocol.connectionLost(error);
       } finally {

@@ -20,7 +20,6 @@
 import { Buffer } from 'node:buffer';
 
 import { RuntimeError, show } from '../errors.js';
-import { type Context, captureContext } from '../loop/context.js';
 import { KIND_STEP } from '../loop/ready-queue.js';
 import type { WatchEntry } from '../loop/watchers.js';
 import type { EventLoop } from '../tasks/event-loop.js';
@@ -93,7 +92,6 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
   declare readonly kind: number;
   /** @internal */
   referenced = true;
-  private readonly context: Context | null = captureContext();
   private queue: WriteQueue | null = null;
   private lostError: Error | null = null;
   /** Who waits until everything has been sent. */
@@ -359,8 +357,7 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
   /** @internal The fd is writable. */
   writeReady(): void {
     if ((this.flags & LOST) !== 0 || this.queue === null) return;
-    const body = { run: () => this.sendWaiting(), toString: () => String(this) };
-    this.loop.runBody(this.context, body);
+    this.notify(() => this.sendWaiting());
   }
 
   private sendWaiting(): void {
@@ -515,7 +512,7 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
     this.lostError = error;
     this.whenEmpty?.();
     this.fileWriter?.step();
-    this.loop.callSoon(() => this.callConnectionLost());
+    this.later(() => this.callConnectionLost());
   }
 
   private callConnectionLostHere(): void {

@@ -3,9 +3,11 @@
  *
  * Facts. asyncio calls `pause_writing` when more than `high` bytes wait, synchronously from
  * `write`, and `resume_writing` when no more than `low` do; always in pairs.
- * Decision. asyncio's rules. One number holds all flags, so that an idle connection is small.
+ * Decision. asyncio's rules. One number holds all flags, so that an idle connection is small. The
+ * protocol is called in the context of whoever made the transport, never of whoever writes or closes.
  */
 import { isExit, RuntimeError, show } from '../errors.js';
+import { type Context, captureContext } from '../loop/context.js';
 import type { EventLoop } from '../tasks/event-loop.js';
 import { Future } from '../tasks/future.js';
 import type { BaseProtocol, BufferedProtocol } from './protocol.js';
@@ -61,10 +63,24 @@ export interface TransportOwner {
   detach(connection: OpenConnection): void;
 }
 
+/** A part of a transport's work; in messages it is the transport. */
+class Part {
+  constructor(
+    private readonly transport: object,
+    readonly run: () => void,
+  ) {}
+
+  toString(): string {
+    return String(this.transport);
+  }
+}
+
 /** What all connections have. Counterpart: `asyncio.BaseTransport`, `WriteTransport`. */
 export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
   /** @internal */
   protected flags = 0;
+  /** @internal Of whoever made it: what its protocol is called in. */
+  protected readonly context: Context | null = captureContext();
   private limits: Limits = DEFAULT_LIMITS;
 
   /** @internal */
@@ -79,8 +95,8 @@ export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
 
   /** @internal As asyncio: three handles, and so all in this order in the next iteration. */
   start(connected?: () => void): this {
-    this.loop.callSoon(() => this.callConnectionMade());
-    this.loop.callSoon(() => this.startReading());
+    this.later(() => this.callConnectionMade());
+    this.later(() => this.startReading());
     if (connected !== undefined) this.loop.callSoon(connected);
     return this;
   }
@@ -154,6 +170,16 @@ export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
     this.pauseProtocolIfFull();
   }
 
+  /** @internal Runs a part of our work as a handle would run. */
+  notify(run: () => void): void {
+    this.loop.runBody(this.context, new Part(this, run));
+  }
+
+  /** @internal The same, in the next iteration. */
+  protected later(run: () => void): void {
+    this.loop.callSoonCaptured(this.context, run);
+  }
+
   /** @internal The protocol has been told of the connection. */
   protected abstract startReading(): void;
 
@@ -162,6 +188,10 @@ export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
     if ((this.flags & PROTOCOL_PAUSED) !== 0) return;
     if (this.getWriteBufferSize() <= this.limits.high) return;
     this.flags |= PROTOCOL_PAUSED;
+    this.notify(() => this.callPauseWriting());
+  }
+
+  private callPauseWriting(): void {
     try {
       this.protocol.pauseWriting();
     } catch (error) {

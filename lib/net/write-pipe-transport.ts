@@ -29,7 +29,7 @@ Object.defineProperty(Direction.prototype, 'kind', { value: KIND_STEP });
 /** What is written to a pipe. Counterpart: `asyncio.WriteTransport`. */
 export class WritePipeTransport extends BaseTransport<BaseProtocol> {
   private queue: WriteQueue | null = null;
-  private readonly hangUp = new Direction(() => this.readerHasGone());
+  private readonly hangUp = new Direction(() => this.notify(() => this.readerHasGone()));
 
   /** @internal @param watchHangUp - whether the fd says that its reader has gone */
   constructor(
@@ -54,7 +54,7 @@ export class WritePipeTransport extends BaseTransport<BaseProtocol> {
         this.fail('write error', systemError(sent, 'write'));
         return;
       }
-      this.queue = new WriteQueue(new Direction(() => this.writeReady()), PIPE);
+      this.queue = new WriteQueue(new Direction(() => this.notify(() => this.writeReady())), PIPE);
       this.queue.push(bytes.subarray(Math.max(sent, 0)));
       this.loop.watchers.watch(this.fd, 'writer', this.queue.writer);
     }
@@ -149,7 +149,7 @@ export class WritePipeTransport extends BaseTransport<BaseProtocol> {
   private lose(error: Error | null): void {
     this.flags |= CLOSING | LOST;
     this.loop.watchers.unwatch(this.fd, 'reader', this.hangUp);
-    this.loop.callSoon(() => {
+    this.later(() => {
       try {
         this.protocol.connectionLost(error);
       } finally {

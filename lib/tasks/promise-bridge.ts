@@ -11,7 +11,8 @@
  * promise code) a listener settles a promise.
  */
 import { isCancelledError, isMarked, makeCancelledError, RuntimeError, show } from '../errors.js';
-import { taskOfFlow } from '../loop/async-context.js';
+import { asyncContext, runWithStores, taskOfFlow } from '../loop/async-context.js';
+import { type Context, captureContext, storesOf } from '../loop/context.js';
 import type { Listener } from '../loop/dispatcher.js';
 import { state } from '../loop/state.js';
 import { cancelWaiter, leaveWait } from './cancel-walk.js';
@@ -173,6 +174,24 @@ class AwaitDriver extends Reaction implements Driver {
   }
 
   private advance(throwing: boolean, value: unknown): void {
+    // In a microtask of the async function its stores are current; in the ready queue none are.
+    const stores = asyncContext.inUse && state.loop !== null ? storesOf(this.task.context) : null;
+    if (stores === null) this.advanceHere(throwing, value);
+    else runWithStores(stores, this.task, () => this.advanceHere(throwing, value));
+  }
+
+  /** What `then` was given may be code of users: it runs as the task does. */
+  protected override deliver(throwing: boolean, value: unknown): void {
+    const { task: outerTask, context: outerContext } = state;
+    state.task = this.task;
+    state.context = this.task.context;
+    super.deliver(throwing, value);
+    this.task.context = state.context;
+    state.task = outerTask;
+    state.context = outerContext;
+  }
+
+  private advanceHere(throwing: boolean, value: unknown): void {
     const { loop, task, context } = state;
     state.loop = this.task.loop;
     state.task = this.task;
@@ -206,8 +225,15 @@ class AwaitDriver extends Reaction implements Driver {
 
 /** An await, or a `then`, outside any task. */
 class PromiseListener extends Reaction implements Listener<Future<unknown>> {
+  private readonly context: Context | null = captureContext();
+
   settled(future: Future<unknown>): void {
     future.loop.requestDrain();
+    if (this.context === null && !asyncContext.inUse) this.tell(future);
+    else future.loop.runBody(this.context, { run: () => this.tell(future) });
+  }
+
+  private tell(future: Future<unknown>): void {
     if (future.failed()) this.deliver(true, future.takeError());
     else this.deliver(false, future.value);
   }

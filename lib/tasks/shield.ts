@@ -1,5 +1,6 @@
 /** shield: what is inside is not cancelled together with whoever waits for it. */
 import { guarded, InvalidStateError } from '../errors.js';
+import { type Context, captureContext } from '../loop/context.js';
 import type { Listener } from '../loop/dispatcher.js';
 import type { Awaitable, Awaited, Runnable } from '../types.js';
 import { type Abortable, failOnAbort } from './abortable.js';
@@ -36,15 +37,18 @@ function reportSettledTwice(outer: Future<unknown>): void {
 
 /** Nobody waits for the inner future any more: its error, if one comes, is reported. */
 class ReportError implements Listener<Future<unknown>> {
+  constructor(private readonly context: Context | null) {}
+
   settled(inner: Future<unknown>): void {
     if (inner.cancelled() || !inner.failed()) return;
     const error = inner.takeError();
     const name = guarded<unknown>(() => (error as object).constructor.name, undefined);
-    inner.loop.callExceptionHandler({
+    const report = {
       message: `${typeof name === 'string' ? name : typeof error} exception in shielded future`,
       exception: error,
       future: inner,
-    });
+    };
+    inner.loop.runBody(this.context, { run: () => inner.loop.callExceptionHandler(report) });
   }
 }
 
@@ -55,11 +59,13 @@ class OuterDone implements Listener {
     private readonly innerDone: InnerDone,
   ) {}
 
+  private readonly context = captureContext();
+
   settled(): void {
     const { inner, innerDone } = this;
     if (inner.done()) return;
     inner.removeWaiters((waiter) => waiter === innerDone || waiter instanceof ReportError);
-    inner.addListener(new ReportError());
+    inner.addListener(new ReportError(this.context));
   }
 }
 

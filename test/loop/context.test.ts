@@ -10,11 +10,15 @@ import {
   gather,
   getEventLoop,
   getRunningLoop,
+  Lock,
   run,
+  shield,
   sleep,
   Token,
+  timeout,
+  withLock,
 } from 'ringloop';
-import { turnOfNode } from '../support/capture.js';
+import { runProgram, turnOfNode } from '../support/capture.js';
 import { withVirtualTime } from '../support/virtual-time.js';
 
 describe('ContextVar', () => {
@@ -312,5 +316,149 @@ describe('context variables in callbacks', () => {
       getEventLoop().callSoon(() => resolve(color.get()));
     });
     assert.equal(value, 'none');
+  });
+});
+
+describe('what is current where a listener ends in code of users', () => {
+  const color = new ContextVar('color', { defaultValue: 'none' });
+  const store = new AsyncLocalStorage<string>();
+  const seen = () => [color.get(), store.getStore(), currentTask()?.name ?? null];
+  const OURS = ['ours', 'ours', null];
+
+  /** Calls in a context and with a store of its own. */
+  function inContext<T>(name: string, body: () => T): T {
+    return store.run(name, () =>
+      copyContext().run(() => {
+        color.set(name);
+        return body();
+      }),
+    );
+  }
+
+  /** Runs a test while callbacks of a stranger run between all others. */
+  function amongStrangers(main: () => Generator<unknown, void, any>): Promise<void> {
+    return run(function* () {
+      const loop = getRunningLoop();
+      let noise = inContext('stranger', () =>
+        loop.callSoon(function strange() {
+          noise = loop.callSoon(strange);
+        }),
+      );
+      try {
+        yield* main();
+      } finally {
+        noise.cancel();
+      }
+    });
+  }
+
+  it('is what was at then(), outside of tasks', () =>
+    amongStrangers(function* () {
+      const future = new Future();
+      const told: unknown[] = [];
+      inContext('ours', () =>
+        getRunningLoop().callSoon(() => future.then(() => told.push(seen()))),
+      );
+      yield* sleep(1);
+      future.setResult(1);
+      yield* sleep(1);
+      assert.deepEqual(told, [OURS]);
+    }));
+
+  it('is what was at catch(), in plain code of promises', async () => {
+    const future = new Future();
+    const told = inContext('ours', () => future.catch(seen));
+    inContext('stranger', () => getEventLoop().callSoon(() => future.setException(new Error())));
+    assert.deepEqual(await told, OURS);
+  });
+
+  for (const [what, wait] of Object.entries({
+    'a future': () => {
+      const future = new Future<void>();
+      getRunningLoop().callLater(1, () => future.setResult());
+      return future;
+    },
+    'a sleep': () => sleep(1),
+    'a coroutine': () => withLock(new Lock(), () => sleep(1)),
+  })) {
+    it(`is the task itself behind then() of ${what}, in an async function`, () =>
+      amongStrangers(function* () {
+        const task = inContext('ours', () =>
+          createTask(
+            async () => {
+              await sleep(0); // from here on it is promises that go on
+              return await wait().then(seen);
+            },
+            { name: 'T' },
+          ),
+        );
+        assert.deepEqual(yield* task, ['ours', 'ours', 'T']);
+      }));
+  }
+
+  it('is the task itself in a generator that an async function awaits, after a wait', () =>
+    amongStrangers(function* () {
+      function* body(): Generator<unknown, unknown, any> {
+        yield* sleep(1);
+        return seen();
+      }
+      const task = inContext('ours', () =>
+        createTask(async () => await timeout(100, body), { name: 'T' }),
+      );
+      assert.deepEqual(yield* task, ['ours', 'ours', 'T']);
+    }));
+
+  it('is what was at shield(), in the report of an error that nobody waits for', () =>
+    amongStrangers(function* () {
+      const loop = getRunningLoop();
+      const told: unknown[] = [];
+      const before = loop.getExceptionHandler();
+      loop.setExceptionHandler(() => told.push(seen()));
+      const inner = new Future();
+      inContext('ours', () => shield(inner)).cancel();
+      yield* sleep(1);
+      inner.setException(new Error('too late'));
+      yield* sleep(1);
+      loop.setExceptionHandler(before);
+      assert.deepEqual(told, [OURS]);
+    }));
+
+  it('is what the task or callback had that an error is about, in the exception handler', () =>
+    amongStrangers(function* () {
+      const loop = getRunningLoop();
+      const told: unknown[] = [];
+      const before = loop.getExceptionHandler();
+      loop.setExceptionHandler(({ message }) => told.push([message, ...seen()]));
+      inContext('ours', () => {
+        const fail = (): never => {
+          throw new Error('on purpose');
+        };
+        loop.callSoon(fail);
+        shield(createTask(() => sleep(1).then(fail))).cancel();
+      });
+      yield* sleep(5);
+      loop.setExceptionHandler(before);
+      assert.deepEqual(told, [
+        ['Exception in callback fail', ...OURS],
+        ['Error exception in shielded future', ...OURS],
+      ]);
+    }));
+
+  it('is nothing of what the code outside of the loop has set', async () => {
+    const { stdout, stderr } = await runProgram(`
+      const { ContextVar, Future, getEventLoop, run, shield, sleep } = ringloop;
+      const color = new ContextVar('color', { defaultValue: 'none' });
+      const inner = new Future();
+      shield(inner).cancel();
+      color.set('of the program');
+      getEventLoop().setExceptionHandler(() => console.log(color.get()));
+      run(async () => {
+        await sleep(1);
+        inner.setException(new Error('too late'));
+        await sleep(1);
+      });
+    `);
+    assert.equal(stderr, '');
+    assert.equal(stdout, 'none\n');
   });
 });
