@@ -4,7 +4,7 @@
  * Facts. asyncio calls `pause_writing` when more than `high` bytes wait, synchronously from
  * `write`, and `resume_writing` when no more than `low` do; always in pairs.
  * Decision. asyncio's rules. One number holds all flags, so that an idle connection is small. The
- * protocol is called in the context of whoever made the transport, never of whoever writes or closes.
+ * protocol is called in the context of the code that made the transport, not of what writes to it.
  */
 import { isExit, RuntimeError, show } from '../errors.js';
 import { type Context, captureContext } from '../loop/context.js';
