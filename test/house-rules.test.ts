@@ -119,6 +119,10 @@ const noSystem = banned(
 );
 const noLoopholes = banned(/FIXME|\.only\(|TODO/, 'do it now, or write it into an issue');
 const noConsole = banned(/console\.log\(/, 'a library prints nothing by itself');
+const noLayoutCopies = banned(
+  /2 \*\* 28|1 << 28|268_?435_?45[56]/,
+  'the numbers of layout.h are read from the addon: layout.readyPayloadMax',
+);
 const noHostTime = banned(
   /\b(setTimeout|setInterval|Date\.now|Math\.random)\b\(/,
   'time and chance are handed in',
@@ -181,6 +185,12 @@ const RULES: [name: string, rule: Rule, files: () => Source[], breaks: Source][]
     noLoopholes,
     () => [...lib(), ...native(), ...tests()],
     { path: 'lib/x.ts', text: '// FIXME' },
+  ],
+  [
+    'no number of layout.h is repeated',
+    noLayoutCopies,
+    lib,
+    { path: 'lib/x.ts', text: 'const FD_MAX = 2 ** 28 - 1;' },
   ],
   ['the library prints nothing', noConsole, lib, { path: 'lib/x.ts', text: 'console.log(1)' }],
   [

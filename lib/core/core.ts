@@ -25,6 +25,8 @@ export interface Layout {
   readonly submissionSlot: number;
   readonly readyCapacityMin: number;
   readonly readyTagBits: number;
+  /** The largest slot, fd or remote id that a record of the ready ring can carry. */
+  readonly readyPayloadMax: number;
   readonly tagTimer: number;
   readonly tagReadable: number;
   readonly tagWritable: number;

@@ -68,13 +68,14 @@ export class Remotes {
  * @throws TypeError if it is no address
  */
 export function callRemote(address: RemoteAddress): boolean {
-  if (!isNumberOfOurs(address?.loop) || !isNumberOfOurs(address?.callback)) {
+  if (!fitsRecord(address?.loop) || !fitsRecord(address?.callback)) {
     throw new TypeError(`callRemote: expected the address of a remote, got ${show(address)}`);
   }
   return coreModule.postRemote(address.loop, address.callback);
 }
 
 /** C++ takes 32 bits: a larger number would become another one. */
-function isNumberOfOurs(value: unknown): boolean {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 28;
+function fitsRecord(value: unknown): boolean {
+  const number = value as number;
+  return Number.isInteger(number) && number >= 0 && number <= layout.readyPayloadMax;
 }

@@ -69,14 +69,10 @@ export class WatchHandle extends Handle {
   }
 }
 
-/** What fits into a record of the ready ring; no system has as many. */
-const FD_MAX = 2 ** 28 - 1;
-
+/** @throws TypeError unless `fd` is a number that a file descriptor could have */
 export function checkFd(name: string, fd: unknown): number {
-  if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) {
-    throw new TypeError(`${name}: fd must be a non-negative integer, got ${show(fd)}`);
-  }
-  return fd;
+  if (typeof fd === 'number' && Number.isInteger(fd) && fd >= 0) return fd;
+  throw new TypeError(`${name}: fd must be a file descriptor, got ${show(fd)}`);
 }
 
 function interestOf(reader: WatchEntry | null, writer: WatchEntry | null): number {
@@ -110,7 +106,9 @@ export class Watchers {
     context: Context | null,
   ): WatchHandle {
     this.checkFree(name, checkFd(name, fd));
-    if (fd > FD_MAX) throw new TypeError(`${name}: ${fd} is too large for a file descriptor`);
+    if (fd > layout.readyPayloadMax) {
+      throw new TypeError(`${name}: ${fd} is too large for a file descriptor`);
+    }
     const handle = new WatchHandle(callback, args, context, this, fd, direction);
     this.watch(fd, direction, handle);
     return handle;

@@ -53,6 +53,7 @@ Napi::Object DescribeLayout(Napi::Env env) {
   layout.Set("submissionSlot", Index32(env, offsetof(Submission, slot)));
   layout.Set("readyCapacityMin", Count(env, kReadyCapacityMin));
   layout.Set("readyTagBits", Count(env, kReadyTagBits));
+  layout.Set("readyPayloadMax", Count(env, kReadyPayloadMax));
   layout.Set("tagTimer", Count(env, kTagTimer));
   layout.Set("tagReadable", Count(env, kTagReadable));
   layout.Set("tagWritable", Count(env, kTagWritable));
