@@ -9,6 +9,7 @@
  */
 import { constants } from 'node:fs';
 
+import { checkFd } from '../loop/watchers.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
 import { checkFactory } from './create-server.js';
@@ -16,7 +17,7 @@ import type { BaseProtocol, Protocol } from './protocol.js';
 import { ReadPipeTransport } from './read-pipe-transport.js';
 import { sockets } from './slab.js';
 import { checked } from './system-error.js';
-import { checkFd, checkProtocol, started } from './transport.js';
+import { checkProtocol, started } from './transport.js';
 import { WritePipeTransport } from './write-pipe-transport.js';
 
 const { S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK } = constants;

@@ -1,5 +1,6 @@
 /** createConnection, createUnixConnection, connectAcceptedSocket: transports for protocols. */
 import { RuntimeError, show } from '../errors.js';
+import { checkFd } from '../loop/watchers.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { currentLoop } from '../tasks/current-loop.js';
 import type { EventLoop } from '../tasks/event-loop.js';
@@ -18,7 +19,7 @@ import { netLayout, sockets } from './slab.js';
 import { SocketTransport } from './socket-transport.js';
 import { checked } from './system-error.js';
 import { type ClientSsl, clientPlan, makeTlsTransport, type TlsPlan } from './tls.js';
-import { checkFd, checkProtocol, started, type Transport } from './transport.js';
+import { checkProtocol, started, type Transport } from './transport.js';
 import { checkPath } from './unix-path.js';
 
 /** What a TCP connection can be told. */

@@ -288,12 +288,6 @@ export function checkProtocol(name: string, protocol: unknown): void {
   throw new TypeError(`${name}: expected a protocol, got ${show(protocol)}`);
 }
 
-/** @internal Of somebody who has opened it himself. @throws TypeError */
-export function checkFd(name: string, fd: unknown): void {
-  if (typeof fd === 'number' && Number.isInteger(fd) && fd >= 0) return;
-  throw new TypeError(`${name}: fd must be a file descriptor, got ${show(fd)}`);
-}
-
 /** @internal */
 export function checkBuffer(buffer: unknown): Uint8Array {
   if (!(buffer instanceof Uint8Array)) {
