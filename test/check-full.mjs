@@ -87,6 +87,7 @@ const CHECKS = {
   'native tsan': () => nativePreset('tsan'),
   'suite under asan': suiteUnderAsan,
   'suite without assertions': () => suiteOnAddon('noassert', { CXXFLAGS: '-DRINGLOOP_NO_ASSERT' }),
+  'soak, ten minutes': () => command('node --expose-gc test/soak.mjs 10'),
   'node versions': () => command('npm run -s test:versions'),
   coverage: () => command('npm run -s coverage'),
 };

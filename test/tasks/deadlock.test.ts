@@ -144,4 +144,107 @@ describe('DeadlockError', () => {
     assert.equal(stderr, '');
     assert.equal(stdout, 'true\n');
   });
+
+  // They stayed as zombies, and went on when what they waited for came after all.
+  for (const [kind, main] of [
+    [
+      'a generator coroutine',
+      `function* () {
+        createTask(function* () { try { yield* event.wait(); } finally { log.push('child'); } });
+        try { yield* event.wait(); log.push('went on'); } finally {
+          yield* sleep(1);
+          log.push('main');
+        }
+      }`,
+    ],
+    [
+      'an async function',
+      `async () => {
+        createTask(async () => { try { await event.wait(); } finally { log.push('child'); } });
+        try { await event.wait(); log.push('went on'); } finally {
+          await sleep(1);
+          log.push('main');
+        }
+      }`,
+    ],
+  ] as const) {
+    it(`comes after the tasks were cancelled and have cleaned up, in ${kind}`, async () => {
+      const { stdout, stderr } = await runProgram(`
+        const { allTasks, createTask, Event, run, sleep } = ringloop;
+        const event = new Event();
+        const log = [];
+        run(${main}).catch((error) => {
+          console.log(error.name, log.join(), allTasks().size);
+          event.set();
+          setTimeout(() => console.log(log.length), 5);
+        });
+      `);
+      assert.deepEqual([stdout, stderr], ['DeadlockError main,child 0\n2\n', '']);
+    });
+  }
+
+  it('comes though a task swallows its cancellation and waits again', async () => {
+    const { stdout } = await runProgram(`
+      const { Future, run } = ringloop;
+      run(function* () {
+        for (;;) try { yield* new Future(); } catch {}
+      }).catch((error) => console.log(error.name));
+    `);
+    assert.equal(stdout, 'DeadlockError\n');
+  });
+
+  for (const [what, wait] of Object.entries({
+    'an event': 'new Event().wait({ signal })',
+    'a queue': 'new Queue().get({ signal })',
+    'an endless sleep': 'sleep(Infinity, null, { signal })',
+    'a promise': 'until(new Promise(() => {}), { signal })',
+  })) {
+    it(`does not come while AbortSignal.timeout() may end the wait for ${what}`, async () => {
+      const { stdout, stderr } = await runProgram(`
+        const { Event, Queue, run, sleep, until } = ringloop;
+        const signal = AbortSignal.timeout(30);
+        run(() => ${wait}).catch((error) => console.log(error.name));
+      `);
+      assert.deepEqual([stdout, stderr], ['TimeoutError\n', '']);
+    });
+  }
+
+  it('does not come while the signal of run() may end it', async () => {
+    const { stdout } = await runProgram(`
+      const { Event, run } = ringloop;
+      run(() => new Event().wait(), { signal: AbortSignal.timeout(30) })
+        .catch((error) => console.log(error.name));
+    `);
+    assert.equal(stdout, 'CancelledError\n');
+  });
+
+  it('does not come while the process listens to a signal of the system', async () => {
+    const { stdout, code } = await runProgram(`
+      const { Event, run } = ringloop;
+      const stop = new Event();
+      run(() => stop.wait()).then(() => console.log('stopped'));
+      process.once('SIGTERM', () => stop.set());
+      require('node:child_process').spawn('sh', ['-c', 'sleep 0.2; kill -TERM ' + process.pid], {
+        detached: true,
+        stdio: 'ignore',
+      }).unref();
+    `);
+    assert.deepEqual([stdout, code], ['stopped\n', 0]);
+  });
+
+  it('does not come before another listener of beforeExit has had its say', async () => {
+    const { stdout } = await runProgram(`
+      const { Event, run } = ringloop;
+      const event = new Event();
+      let once = false;
+      run(() => event.wait()).then(() => console.log('woken'));
+      process.on('beforeExit', async () => {
+        if (once) return;
+        once = true;
+        await null;
+        setTimeout(() => event.set(), 10);
+      });
+    `);
+    assert.equal(stdout, 'woken\n');
+  });
 });
