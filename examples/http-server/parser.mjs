@@ -9,7 +9,18 @@ HTTPParser.encoding = 'latin1';
 const { kOnHeadersComplete, kOnBody, kOnMessageComplete, REQUEST } = HTTPParser;
 const NOTHING = Buffer.alloc(0);
 const DIGITS = /^\d+$/;
-const CHUNK_HEAD = /^[\da-f]{1,8}[ \t]*(;.*)?$/i;
+// RFC 9110, 5.6: what a name may consist of, and a quoted text.
+const TOKEN = "[!#$%&'*+.^_`|~\\da-z-]+";
+const QUOTED = '"(?:[^"\\\\]|\\\\.)*"';
+// RFC 9112, 7.1: a size, and extensions that nobody here knows and everybody must be able to skip.
+const EXTENSION = `[ \\t]*;[ \\t]*${TOKEN}(?:[ \\t]*=[ \\t]*(?:${TOKEN}|${QUOTED}))?`;
+const CHUNK_HEAD = new RegExp(`^[\\da-f]{1,8}(?:${EXTENSION})*$`, 'i');
+const HEADER = new RegExp(`^${TOKEN}:`, 'i');
+// A NUL, a line break by itself and other controls: programs behind a server read them otherwise.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL = /[\0-\x08\n-\x1f\x7f]/;
+const HOST = /^[\w.~!$&'()*+;=%:[\]-]*$/;
+const CR = 0x0d;
 
 /** One request, complete with its body. */
 class HttpRequest {
@@ -76,6 +87,14 @@ class Body {
   }
 }
 
+/** Only chunks, and only once and at the end, say where a body ends (RFC 9112, 6.1). */
+function checkEncoding(value) {
+  const codings = value.toLowerCase().split(/[ \t]*,[ \t]*/);
+  if (codings.length === 1 && codings[0] === 'chunked') return;
+  const ends = codings.indexOf('chunked') === codings.length - 1;
+  throw new HttpError(ends ? 501 : 400, `Transfer-Encoding: ${value}`);
+}
+
 /** Feed it what was read, and take the requests that are complete. */
 export class RequestParser extends HTTPParser {
   /** The client waits for "100 Continue" before it sends the body. */
@@ -132,14 +151,20 @@ export class RequestParser extends HTTPParser {
   parseHeader(line, headers) {
     this.#headBytes += line.length;
     if (this.#headBytes > this.#limits.headBytes) throw new HttpError(431);
-    const { length } = headers;
+    if (!HEADER.test(line)) throw new HttpError(400, 'a header without a name');
     super.parseHeader(line, headers);
-    if (headers.length === length) throw new HttpError(400, 'a header without a name');
   }
 
+  /** Every line of a head, of chunks and of trailers: it ends in CR LF, and has no other controls. */
   consumeLine() {
+    const { line: begun, offset } = this;
     const line = super.consumeLine();
-    if (this.state === 'BODY_CHUNKHEAD' && line !== undefined && !CHUNK_HEAD.test(line)) {
+    if (line === undefined) return undefined;
+    const feed = this.offset - 1;
+    const ended = feed > offset ? this.chunk[feed - 1] === CR : begun.endsWith('\r');
+    if (!ended) throw new HttpError(400, 'a line without its CR');
+    if (CONTROL.test(line)) throw new HttpError(400, 'a control character');
+    if (this.state === 'BODY_CHUNKHEAD' && !CHUNK_HEAD.test(line)) {
       throw new HttpError(400, 'a chunk without a size');
     }
     return line;
@@ -155,22 +180,23 @@ export class RequestParser extends HTTPParser {
   #check(info) {
     const { headers } = info;
     let hosts = 0;
-    let hasLength = false;
-    let hasEncoding = false;
+    let lengths = 0;
+    let encodings = 0;
     for (let i = 0; i < headers.length; i += 2) {
       const value = headers[i + 1];
       switch (headers[i].toLowerCase()) {
         case 'host':
           hosts++;
+          if (!HOST.test(value)) throw new HttpError(400, 'Host is no host');
           break;
         case 'content-length':
-          hasLength = true;
+          lengths++;
           if (!DIGITS.test(value)) throw new HttpError(400, 'Content-Length is no number');
           if (Number(value) > this.#limits.bodyBytes) throw new HttpError(413);
           break;
         case 'transfer-encoding':
-          hasEncoding = true;
-          if (value.toLowerCase() !== 'chunked') throw new HttpError(501, value);
+          encodings++;
+          checkEncoding(value);
           break;
         case 'expect':
           this.expectsContinue = value.toLowerCase() === '100-continue';
@@ -179,8 +205,9 @@ export class RequestParser extends HTTPParser {
     }
     if (info.versionMajor !== 1) throw new HttpError(505);
     if (hosts !== 1 && (info.versionMinor > 0 || hosts > 1)) throw new HttpError(400, 'one Host');
-    if (hasLength && hasEncoding) throw new HttpError(400, 'two lengths');
-    if (hasEncoding && !this.isChunked) throw new HttpError(400, 'an upgrade with a body');
+    if (lengths + encodings > 1) throw new HttpError(400, 'two lengths');
+    if (encodings > 0 && info.versionMinor === 0) throw new HttpError(400, 'chunks in HTTP/1.0');
+    if (encodings > 0 && !this.isChunked) throw new HttpError(400, 'an upgrade with a body');
     if (methods[info.method] === 'CONNECT') throw new HttpError(501, 'CONNECT');
   }
 

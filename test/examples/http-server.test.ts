@@ -312,6 +312,58 @@ describe('examples/http-server.mjs', () => {
   describe('refuses', () => {
     const post = (headers: string, body = ''): string =>
       `POST / HTTP/1.1\r\nHost: test\r\n${headers}\r\n\r\n${body}`;
+    const chunked = (body: string): string => post('Transfer-Encoding: chunked', body);
+    const hidden = get('/hidden');
+    // What another program on the way may read otherwise, with a request hidden behind it.
+    const SMUGGLED: [string, string, number][] = [
+      ['the same length twice', post('Content-Length: 4\r\nContent-Length: 4', 'body'), 400],
+      ['a list of lengths', post('Content-Length: 4, 4', 'body'), 400],
+      ['a length with a space in it', post('Content-Length: 4 4', 'body'), 400],
+      ['a length in hexadecimal', post('Content-Length: 0x4', 'body'), 400],
+      ['a negative length', post('Content-Length: -4', 'body'), 400],
+      [
+        'two encodings',
+        post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked', '0\r\n\r\n'),
+        400,
+      ],
+      ['chunks in chunks', post('Transfer-Encoding: chunked, chunked', '0\r\n\r\n'), 400],
+      ['chunks that are not the last encoding', post('Transfer-Encoding: chunked, gzip'), 400],
+      [
+        'an encoding with a name that only looks like chunked',
+        post('Transfer-Encoding: xchunked'),
+        400,
+      ],
+      [
+        'chunks in HTTP/1.0',
+        `POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${hidden}`,
+        400,
+      ],
+      ['a request line that ends in a bare LF', `GET / HTTP/1.1\nHost: test\r\n\r\n`, 400],
+      ['a header that ends in a bare LF', `GET / HTTP/1.1\r\nHost: test\n\r\n`, 400],
+      ['a head that ends in a bare LF', `GET / HTTP/1.1\r\nHost: test\r\n\n`, 400],
+      ['a bare CR in a header', get('/', 'X: a\rb\r\n'), 400],
+      ['a NUL in a header', get('/', 'X: a\0b\r\n'), 400],
+      ['a control character in a header', get('/', 'X: a\x01b\r\n'), 400],
+      ['a NUL in the target', get('/a\0b'), 400],
+      ['a header with a NUL in its name', get('/', 'X\0: a\r\n'), 400],
+      ['a header whose name is no token', get('/', 'X(y): a\r\n'), 400],
+      ['a header whose name has letters of no alphabet', get('/', 'X\xe9: a\r\n'), 400],
+      ['a header without a name', get('/', ': a\r\n'), 400],
+      ['a header without a colon', get('/', 'X\r\n'), 400],
+      ['a host with a comma', 'GET / HTTP/1.1\r\nHost: a, b\r\n\r\n', 400],
+      ['a host with a path', 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n', 400],
+      ['a chunk head that ends in a bare LF', chunked(`1\nx\r\n0\r\n\r\n${hidden}`), 400],
+      ['an extension that ends in a bare LF', chunked(`1;a\nx\r\n0\r\n\r\n${hidden}`), 400],
+      ['an extension with a NUL', chunked(`1;a=\0\r\nx\r\n0\r\n\r\n${hidden}`), 400],
+      ['an extension without a name', chunked(`1;=b\r\nx\r\n0\r\n\r\n${hidden}`), 400],
+      ['a chunk head with spaces', chunked(`1 \r\nx\r\n0\r\n\r\n${hidden}`), 400],
+      ['a chunk size with a sign', chunked(`+1\r\nx\r\n0\r\n\r\n${hidden}`), 400],
+      ['a chunk size that overflows', chunked(`100000000000000001\r\nx\r\n${hidden}`), 400],
+      ['a chunk that is longer than it says', chunked(`1\r\nxy\r\n0\r\n\r\n${hidden}`), 400],
+      ['a chunk that ends in a bare LF', chunked(`1\r\nx\n0\r\n\r\n${hidden}`), 400],
+      ['a trailer that ends in a bare LF', chunked(`0\r\nX: a\n\r\n${hidden}`), 400],
+      ['a trailer whose name is no token', chunked(`0\r\nX y: a\r\n\r\n${hidden}`), 400],
+    ];
     for (const [what, sent, status] of [
       ['what is no HTTP', 'hello\r\n\r\n', 400],
       ['a request without a host', 'GET / HTTP/1.1\r\n\r\n', 400],
@@ -321,6 +373,7 @@ describe('examples/http-server.mjs', () => {
       ['a length and chunks', post('Content-Length: 4\r\nTransfer-Encoding: chunked'), 400],
       ['an encoding it does not know', post('Transfer-Encoding: gzip, chunked'), 501],
       ['a chunk without a size', post('Transfer-Encoding: chunked', 'x\r\n'), 400],
+      ...SMUGGLED,
       ['a header whose name ends in a space', post('Content-Length : 4', 'body'), 400],
       ['a header on two lines', post('X: 1\r\n 2'), 400],
       ['headers that are too long', get('/', `X: ${'x'.repeat(PATIENT.headBytes)}\r\n`), 431],
@@ -334,6 +387,7 @@ describe('examples/http-server.mjs', () => {
         await withServer(tellPath, async (server) => {
           const received = await exchange(server, get('/before') + sent);
           assert.deepEqual(bodies(received)[0], '/before');
+          assert.doesNotMatch(received, /\/hidden/);
           assert.match(
             received,
             new RegExp(`HTTP/1\\.1 ${status} .*\\r\\nConnection: close\\r\\n`, 's'),
