@@ -239,11 +239,14 @@ class PromiseListener extends Reaction implements Listener<Future<unknown>> {
   }
 }
 
-/** The task whose async function awaits right now, if it is pending. */
+/**
+ * The task whose async function awaits right now, if it is pending. A generator that waits itself
+ * has left that function alone: to cancel its wait would be to cancel another one.
+ */
 function awaitingTask(): Task<unknown> | null {
   if (state.loop !== null) return null;
   const task = taskOfFlow() as Task<unknown> | undefined;
-  return task === undefined || task.done() ? null : task;
+  return task === undefined || task.done() || task.waitsItself() ? null : task;
 }
 
 /** @internal `then` of a future. */

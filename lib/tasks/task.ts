@@ -459,6 +459,11 @@ export class Task<T = unknown> extends Future<T> {
     else this.waiter = new Awaits(this, [this.waiter, driver]);
   }
 
+  /** @internal Whether its generator waits, rather than async functions on its behalf. */
+  waitsItself(): boolean {
+    return this.waiter !== null && !isAwait(this.waiter);
+  }
+
   /** @internal An await goes on while the task itself does something else. */
   leaveBehind(driver: AwaitOf): void {
     const extra = this.needExtra();

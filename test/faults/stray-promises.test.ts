@@ -83,6 +83,26 @@ describe('a promise that a block has left to itself', () => {
       yield* sleep(5);
     }));
 
+  // With stores in use its awaits became waits of the generator's task, and a scope in it that
+  // expired cancelled what the generator waited for.
+  it('has time limits of its own, with AsyncLocalStorage in use', async () => {
+    const { stdout, stderr } = await runProgram(`
+      const { Event, Lock, moveOnAfter, run, until, withLock } = ringloop;
+      const { AsyncLocalStorage } = require('node:async_hooks');
+      new AsyncLocalStorage().run('store', () => {});
+      async function limited() {
+        await withLock(new Lock(), function* () {
+          for (let i = 0; i < 2; i++) yield* moveOnAfter(1, () => new Event().wait());
+        });
+        return 'over';
+      }
+      run(function* () {
+        return yield* until(limited());
+      }).then(console.log);
+    `);
+    assert.deepEqual([stdout, stderr], ['over\n', '']);
+  });
+
   it('may go on when its task is done', async () => {
     let over!: () => void;
     const ended = new Promise<void>((resolve) => {
