@@ -106,6 +106,7 @@ bool HostUv::CallDispatch(int32_t* verdict) {
   // Made here, under libuv and not under whatever JavaScript loaded ringloop, so that callbacks
   // start with no AsyncLocalStorage store at all.
   if (context_ == nullptr) RenewContext();
+  if (context_ == nullptr) return false;
   napi_value result = nullptr;
   const napi_status status = napi_make_callback(env_, context_, owner_.Value(),
                                                 dispatch_.Value(), 0, nullptr, &result);
@@ -133,6 +134,7 @@ void HostUv::RenewContext() {
   const Napi::HandleScope scope(env_);
   if (context_ != nullptr) napi_async_destroy(env_, context_);
   context_ = nullptr;
+  if (!JavaScriptMayRun()) return;
   napi_async_init(env_, nullptr, Napi::String::New(env_, "RINGLOOP"), &context_);
 }
 
@@ -141,6 +143,13 @@ void HostUv::Purge() {
   bool purged = false;
   (void)loop_->Purge(&purged);
   if (purged) StopPoll();  // libuv polls what the number stood for before
+}
+
+// While a worker is torn down, libuv still calls us. napi_async_init calls hooks in JavaScript then,
+// without asking, which V8 refuses aloud ("illegal access"); most other functions do ask.
+bool HostUv::JavaScriptMayRun() {
+  bool ignored = false;
+  return napi_has_named_property(env_, owner_.Value(), "dispatch", &ignored) == napi_ok;
 }
 
 void HostUv::SettleDown() {

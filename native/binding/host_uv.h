@@ -53,7 +53,9 @@ class HostUv {
   void Enter();
   // False: JavaScript cannot run any more (the worker is being terminated).
   bool CallDispatch(int32_t* verdict);
+  // Leaves none where JavaScript cannot run any more.
   void RenewContext();
+  bool JavaScriptMayRun();
   void StartSoon();
   void StopSoon();
   void StartPoll();
