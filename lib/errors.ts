@@ -70,15 +70,20 @@ export class CancelledError extends Error {
   readonly code = 'ABORT_ERR';
   /** What was handed to `cancel()`: a message, or the reason of an `AbortSignal`. */
   readonly reason: unknown;
-  /** Who cancelled: the task that called `cancel()`, or a CancelScope; null: a callback. */
-  readonly origin: object | null;
+  /** Not shown with the error: a task has a loop, a context, a stack. */
+  readonly #origin: object | null;
 
   constructor(reason?: unknown, origin: object | null = null) {
     const isError = reason !== undefined && guarded(() => reason instanceof Error, false);
     super(reason === undefined ? '' : messageOf(reason, isError));
     this.reason = reason;
-    this.origin = origin;
+    this.#origin = origin;
     if (isError) this.cause = reason;
+  }
+
+  /** Who cancelled: the task that called `cancel()`, or a CancelScope; null: a callback. */
+  get origin(): object | null {
+    return this.#origin;
   }
 }
 named(CancelledError, 'CancelledError');
@@ -110,12 +115,28 @@ export function makeCancelledError(reason?: unknown): CancelledError {
 }
 
 /**
- * Whether `error` is a `CancelledError`, of this or of another copy of ringloop.
+ * Whether `error` is a `CancelledError`, of this or of another copy of ringloop; also whether it is
+ * the `AbortError` that Node's functions make of one (`cause`) when they are given `task.signal` or
+ * `scope.signal`.
  *
  * @param error - anything that was thrown
  */
 export function isCancelledError(error: unknown): error is CancelledError {
-  return isMarked(error, CANCELLED);
+  return isMarked(error, CANCELLED) || isMarked(causeOfAbort(error), CANCELLED);
+}
+
+/** @internal The CancelledError itself, of what `isCancelledError` accepts. */
+export function cancelledErrorOf(error: CancelledError): CancelledError {
+  return isMarked(error, CANCELLED) ? error : (causeOfAbort(error) as CancelledError);
+}
+
+/** What an AbortError was made of. */
+function causeOfAbort(error: unknown): unknown {
+  const cause = () => {
+    const abort = error as { code?: unknown; cause?: unknown };
+    return abort.code === 'ABORT_ERR' ? abort.cause : undefined;
+  };
+  return guarded(cause, undefined);
 }
 
 /** A method that the state of the object does not allow, such as `result()` of a pending future. */

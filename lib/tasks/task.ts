@@ -23,6 +23,7 @@
  */
 import {
   Cancellation,
+  cancelledErrorOf,
   guarded,
   isCancellation,
   isCancelledError,
@@ -415,7 +416,8 @@ export class Task<T = unknown> extends Future<T> {
   putOff(error: unknown): void {
     if (!isCancelledError(error)) throw error;
     this.status |= MUST_CANCEL;
-    this.value = new Cancellation(error.reason, error.origin);
+    const { reason, origin } = cancelledErrorOf(error);
+    this.value = new Cancellation(reason, origin);
   }
 
   /** @internal Whether the next step must throw. */
@@ -631,21 +633,12 @@ export class Task<T = unknown> extends Future<T> {
     this.extra?.swallowed?.over();
     this.leave();
     this.status &= ~MUST_CANCEL;
-    const cancellation = isCancelledError(error) ? error : this.causeOf(error);
-    if (cancellation !== null) {
-      this.cancelWith(cancellation);
+    if (isCancelledError(error)) {
+      this.cancelWith(cancelledErrorOf(error));
       return;
     }
     this.fail(error);
     if (isExit(error)) throw error;
-  }
-
-  /** The cancellation that came back through the task's own signal, as Node's AbortError. */
-  private causeOf(error: unknown): unknown {
-    const signal = this.extra?.controller?.signal;
-    if (signal === undefined || !signal.aborted || this.cancelling() === 0) return null;
-    const { reason } = signal;
-    return guarded(() => (error as Error).cause === reason, false) ? reason : null;
   }
 
   private leave(): void {

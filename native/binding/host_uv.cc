@@ -145,8 +145,8 @@ void HostUv::Purge() {
   if (purged) StopPoll();  // libuv polls what the number stood for before
 }
 
-// While a worker is torn down, libuv still calls us. napi_async_init calls hooks in JavaScript then,
-// without asking, which V8 refuses aloud ("illegal access"); most other functions do ask.
+// While a worker is torn down, libuv still calls us. napi_async_init calls hooks in JavaScript
+// without asking, which V8 refuses aloud then ("illegal access"); most other functions do ask.
 bool HostUv::JavaScriptMayRun() {
   bool ignored = false;
   return napi_has_named_property(env_, owner_.Value(), "dispatch", &ignored) == napi_ok;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as nodeSleep } from 'node:timers/promises';
 
 import {
   ContextVar,
@@ -631,6 +632,22 @@ describe('server.shutdown()', () => {
       assert.equal((yield* client.readAll()).toString(), 'the last words\n');
       yield* shutdown;
       assert.deepEqual(server.statistics(), { connections: 0, tasks: 0, serving: false });
+      client.close();
+    }));
+
+  // One stack trace for each of them, in an orderly shutdown.
+  it('reports nothing of handlers that were told by their signal', () =>
+    onLoop(function* () {
+      const server = yield* startServer(
+        async () => {
+          await nodeSleep(60_000, null, { signal: currentTask()!.signal });
+        },
+        LOCALHOST,
+        0,
+      );
+      const client = yield* RawSocket.connect(server.port);
+      yield* untilTrue(() => server.statistics().tasks === 1);
+      yield* server.shutdown(1);
       client.close();
     }));
 
