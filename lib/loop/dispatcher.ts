@@ -122,8 +122,6 @@ export abstract class Dispatcher {
   private awake = true;
   private running = false;
   private stopping = false;
-  /** Whether the process is kept alive although nothing that is armed or watched does so. */
-  private keepsAlive = false;
   private untilClockCheck = 1;
   private clockCheckInterval = 1;
   /** The entry that the time budget belongs to. */
@@ -272,19 +270,6 @@ export abstract class Dispatcher {
     this.core.wake();
   }
 
-  /** @internal Keeps the process alive until there is something to run. */
-  keepProcessAlive(): void {
-    if (this.keepsAlive) return;
-    this.keepsAlive = true;
-    this.words[layout.referenceCount]!++;
-    this.wake();
-  }
-
-  private letProcessEnd(): void {
-    this.keepsAlive = false;
-    this.words[layout.referenceCount]!--;
-  }
-
   /** @internal Whether anything, of whomever, keeps the process alive. */
   processIsAlive(): boolean {
     return this.core.hostIsAlive();
@@ -350,7 +335,6 @@ export abstract class Dispatcher {
     for (;;) {
       if (!this.inIteration) {
         if (!this.beginIteration()) return VERDICT_IDLE;
-        if (this.keepsAlive) this.letProcessEnd();
         this.inIteration = true;
         this.remaining = this.ready.size;
         this.sinceTurn += this.remaining + ITERATION_WEIGHT;

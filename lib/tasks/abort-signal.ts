@@ -11,12 +11,14 @@
  */
 import { setMaxListeners } from 'node:events';
 
+import { keepAlive } from './keep-alive.js';
+
 /** Everybody who listens to one signal. */
 class Audience {
   readonly listeners = new Set<() => void>();
   private readonly onAbort = (): void => {
     for (const listener of [...this.listeners]) {
-      if (this.listeners.has(listener)) listener();
+      if (this.listeners.has(listener)) tell(listener);
     }
   };
 
@@ -31,6 +33,17 @@ class Audience {
     if (!this.listeners.delete(listener)) return false;
     if (this.listeners.size === 0) this.signal.removeEventListener('abort', this.onAbort);
     return true;
+  }
+}
+
+/** As of an EventTarget: an error of one, whose loop is closed, is nobody else's matter. */
+function tell(listener: () => void): void {
+  try {
+    listener();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
   }
 }
 
@@ -50,7 +63,9 @@ export function listenToAbort(signal: AbortSignal | undefined, listener: () => v
 /** @internal Takes `listenToAbort` back, if it was called. */
 export function ignoreAbort(signal: AbortSignal | undefined, listener: () => void): void {
   if (signal === undefined || !audiences.get(signal)?.delete(listener)) return;
-  if (!ours.has(signal)) foreignWaits--;
+  if (ours.has(signal)) return;
+  foreignWaits--;
+  keepAlive.release();
 }
 
 /** @internal Whether a signal that ringloop did not make may end some wait. */

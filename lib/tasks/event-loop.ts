@@ -6,7 +6,7 @@
  * Decision. `runForever()` returns a promise. The thread's loop runs from the start and cannot be
  * stopped; a `new EventLoop()` runs when it is told to, as in asyncio.
  */
-import { isExit, RuntimeError, show } from '../errors.js';
+import { type DeadlockError, isExit, RuntimeError, show } from '../errors.js';
 import type { SchedulerOptions } from '../loop/dispatcher.js';
 import { Scheduler } from '../loop/scheduler.js';
 import { state } from '../loop/state.js';
@@ -14,6 +14,7 @@ import type { Awaited, Runnable } from '../types.js';
 import type { Coroutine } from './coroutine.js';
 import { currentLoop, setThreadLoopFactory } from './current-loop.js';
 import { currentTask } from './current-task.js';
+import { expectProgress, noLongerPending, type Stuck } from './deadlock.js';
 import { ensureFuture } from './ensure-future.js';
 import { Future, isFuture } from './future.js';
 import { resultForPromise, setTaskWrapper } from './promise-bridge.js';
@@ -32,6 +33,28 @@ export type TaskFactory = (
 interface Running {
   resolve: () => void;
   reject: (error: unknown) => void;
+}
+
+/** What `runUntilComplete` waits for. Other tasks of the loop stay, as in every end of it. */
+class StuckFuture implements Stuck {
+  deadlock: DeadlockError | null = null;
+  readonly scope: Scope;
+
+  constructor(
+    private readonly loop: EventLoop,
+    private readonly awaited: () => Future<unknown>,
+  ) {
+    this.scope = loop.ambient;
+  }
+
+  cancelForDeadlock(error: DeadlockError): void {
+    this.deadlock ??= error;
+    this.awaited().cancel(this.deadlock);
+  }
+
+  giveUp(): void {
+    this.loop.interrupt();
+  }
 }
 
 /**
@@ -119,7 +142,8 @@ export class EventLoop extends Scheduler {
    * Runs callbacks until a future is done.
    *
    * @param awaitable - a future, or what can be made a task
-   * @returns a promise of its result; it rejects with a RuntimeError if the loop was stopped before
+   * @returns a promise of its result; it rejects with a RuntimeError if the loop was stopped before,
+   *   with a DeadlockError, after the future was cancelled, if nothing is left that could settle it
    */
   async runUntilComplete<T>(awaitable: Future<T> | Runnable<T>): Promise<T> {
     this.checkIdle();
@@ -142,16 +166,25 @@ export class EventLoop extends Scheduler {
       last.addDoneCallback(stop);
     };
     future.addDoneCallback(stop);
+    const stuck = new StuckFuture(this, () => last);
+    expectProgress(stuck);
     try {
       await this.runForever();
     } catch (error) {
       if (future.done() && !future.cancelled()) future.exception();
       throw error;
     } finally {
+      noLongerPending(stuck);
       last.removeDoneCallback(stop);
     }
+    if (stuck.deadlock !== null) throw stuck.deadlock;
     if (!last.done()) throw new RuntimeError('Event loop stopped before Future completed.');
     return resultForPromise(last) as T;
+  }
+
+  /** @internal Stops it, whatever it waits for. */
+  interrupt(): void {
+    this.requestStop();
   }
 
   private checkIdle(): void {

@@ -6,8 +6,8 @@
  * Decision. Any number of `run()`s share the thread's loop. Each is a root scope: the tasks it
  * made, directly or through other tasks, are cancelled and awaited before its promise settles. A
  * run that nothing can wake is ended in the same way, and rejects.
- * Invariants. When the promise settles, the scope has no task left, unless one waits again after it
- * was cancelled and nothing can wake it.
+ * Invariants. When the promise settles, the scope has no task left, unless nothing can wake one,
+ * nor any cancellation end it.
  *
  *   run(main) -- task "main" -- child -- grandchild
  *      ^             | ends: cancel child, grandchild; wait for them
@@ -104,15 +104,16 @@ class Run<T> implements Stuck {
     this.main.cancel(reason);
   }
 
-  /** Its tasks are told, once; what waits in spite of that cannot be waited for. */
-  nothingCanWakeIt(error: DeadlockError): void {
-    if (this.deadlock !== null) {
-      this.settle();
-      return;
-    }
-    this.deadlock = error;
-    if (!this.main.done()) this.main.cancel(error);
-    else for (const task of this.scope.tasks()) task.cancel(error);
+  /** As at every end, main first: a second cancellation would cut short what cleans up. */
+  cancelForDeadlock(error: DeadlockError, refuses: boolean): void {
+    this.deadlock ??= error;
+    const { main } = this;
+    const mainHears = !main.done() && main.awaiting().length > 0 && !refuses;
+    for (const task of mainHears ? [main] : this.scope.tasks()) task.cancel(this.deadlock);
+  }
+
+  giveUp(): void {
+    this.settle();
   }
 
   private follow(main: Runnable<any>): void {
@@ -122,7 +123,9 @@ class Run<T> implements Stuck {
 
   private mainDone(): void {
     const { main, scope, loop } = this;
-    if (!main.cancelled()) main.retrieve();
+    // A deadlock is what is told; what went wrong in cleaning up is reported.
+    if (this.deadlock !== null) reportFailures(loop, [main]);
+    else if (!main.cancelled()) main.retrieve();
     const next = pendingResult(main);
     if (next !== null) {
       this.follow(awaited(next));
