@@ -1,8 +1,8 @@
 /**
  * keepAlive: holds the process although nothing that is referenced is left.
  *
- * Decision. A timer of the thread's loop, too far away to fire. It is released when a reason to hold
- * the process may be gone. If there is another one, `beforeExit` comes again, and it is taken again.
+ * Decision. A timer of the thread's loop, too far away to fire. It is released when a reason to
+ * hold the process may be gone. If there is another one, `beforeExit` comes again, and so does it.
  */
 import type { Handle } from '../loop/handle.js';
 import { threadLoop } from './current-loop.js';
