@@ -634,7 +634,7 @@ export class Task<T = unknown> extends Future<T> {
     this.leave();
     this.status &= ~MUST_CANCEL;
     if (isCancelledError(error)) {
-      this.cancelWith(cancelledErrorOf(error));
+      this.cancelWith(error);
       return;
     }
     this.fail(error);

@@ -148,17 +148,16 @@ describe('the AbortError that Node makes of a cancellation', () => {
 
     it(`is the cancellation of the task: ${what}`, () =>
       run(async () => {
-        for (const runnable of [work, generator]) {
-          const task = createTask(runnable);
-          await sleep(0);
-          task.cancel('enough');
-          await wait([task]);
-          assert.equal(task.cancelled(), true);
-          assert.throws(
-            () => task.result(),
-            (error) => error instanceof CancelledError && error.reason === 'enough',
-          );
-        }
+        const task = createTask(work);
+        await sleep(0);
+        task.cancel('enough');
+        await wait([task]);
+        assert.equal(task.cancelled(), true);
+        assert.throws(
+          () => task.result(),
+          (error: Error) =>
+            isCancelledError(error) && (error.cause as CancelledError).reason === 'enough',
+        );
       }));
 
     it(`is nothing to report at the end of a run(): ${what}`, () =>
