@@ -143,7 +143,8 @@ export class EventLoop extends Scheduler {
    *
    * @param awaitable - a future, or what can be made a task
    * @returns a promise of its result; it rejects with a RuntimeError if the loop was stopped
-   *   before, with a DeadlockError, after the future was cancelled, if nothing is left that could settle it
+   *   before, and with a DeadlockError, after the future was cancelled, if nothing is left that
+   *   could settle it
    */
   async runUntilComplete<T>(awaitable: Future<T> | Runnable<T>): Promise<T> {
     this.checkIdle();
