@@ -133,8 +133,8 @@ export function cancelledErrorOf(error: CancelledError): CancelledError {
 /** What an AbortError was made of. */
 function causeOfAbort(error: unknown): unknown {
   const cause = () => {
-    const abort = error as { code?: unknown; cause?: unknown };
-    return abort.code === 'ABORT_ERR' ? abort.cause : undefined;
+    const { name, cause: reason } = error as Error;
+    return name === 'AbortError' ? reason : undefined;
   };
   return guarded(cause, undefined);
 }

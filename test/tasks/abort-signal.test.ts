@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import {
   asCompleted,
+  type CancelledError,
   cancelScope,
   createTask,
   currentTask,
@@ -257,7 +258,7 @@ describe("the AbortError of a task's own signal", () => {
       task.cancel('enough');
       const error = await task.catch((reason: unknown) => reason);
       assert.ok(isCancelledError(error));
-      assert.equal(error.reason, 'enough');
+      assert.equal((error.cause as CancelledError).reason, 'enough');
       assert.equal(task.cancelled(), true);
     }));
 });
