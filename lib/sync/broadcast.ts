@@ -6,7 +6,7 @@
  * Decision. Each subscriber has a channel of its own, and the policy is stated: the sender waits,
  * the slow one loses its oldest items (and counts them), or the slow one is left behind.
  */
-import { EndOfChannel, Lagged, show } from '../errors.js';
+import { BrokenChannel, ClosedChannel, EndOfChannel, Lagged, show } from '../errors.js';
 import { type Abortable, abortable } from '../tasks/abortable.js';
 import { Coroutine } from '../tasks/coroutine.js';
 import { makeChannel, type Receiver, type Sender } from './channel.js';
@@ -97,15 +97,12 @@ export class Subscription<T> {
 
   /** @internal Items it has not received. */
   get behind(): number {
-    return this.receiver.statistics().size;
+    return this.sender.size;
   }
 
   /** @internal false: it has no room. */
   offer(item: T): boolean {
-    const { size, capacity, receiving } = this.receiver.statistics();
-    if (size >= capacity && receiving === 0) return false;
-    this.sender.sendNowait(item);
-    return true;
+    return this.sender.offer(item);
   }
 
   /** @internal */
@@ -223,8 +220,8 @@ export class Broadcast<T> {
     try {
       yield* subscription.waitAndSend(item);
     } catch (error) {
-      if (this.subscriptions.has(subscription)) throw error;
-      if (!(error instanceof Error) || !/Channel$/.test(error.name)) throw error;
+      const left = error instanceof BrokenChannel || error instanceof ClosedChannel;
+      if (!left || this.subscriptions.has(subscription)) throw error;
     }
   }
 }

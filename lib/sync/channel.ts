@@ -194,8 +194,18 @@ export class Sender<T> {
 
   /** Sends an item at once. @throws WouldBlock if there is no room; BrokenChannel, ClosedChannel */
   sendNowait(item: T): void {
+    if (!this.offer(item)) throw new WouldBlock();
+  }
+
+  /** @internal false: there is no room. */
+  offer(item: T): boolean {
     this.checkOpen();
-    if (!this.channel.offer(item)) throw new WouldBlock();
+    return this.channel.offer(item);
+  }
+
+  /** @internal Items in the buffer. */
+  get size(): number {
+    return this.channel.buffer.size;
   }
 
   /** Another end to send from. The channel ends when all of them are closed. */

@@ -7,6 +7,7 @@ import {
   EndOfChannel,
   isCancelledError,
   Lagged,
+  Receiver,
   type Subscription,
   sleep,
   WouldBlock,
@@ -142,6 +143,20 @@ for (const [kind, start] of BOTH_KINDS) {
         assert.ok((yield* errorOf(start(() => slow.receive()))) instanceof ClosedChannel);
       }));
 
+    it('that is slow leaves while the send is aborted: the reason comes, whatever its name', () =>
+      withVirtualTime(function* () {
+        const news = broadcast<number>({ capacity: 1 });
+        const slow = news.subscribe();
+        yield* news.send(1);
+        const controller = new AbortController();
+        const sending = start(() => news.send(2, controller));
+        yield* sleep(1);
+        const reason = Object.assign(new Error('no more'), { name: 'WrongChannel' });
+        controller.abort(reason);
+        slow.close();
+        assert.equal(yield* errorOf(sending), reason);
+      }));
+
     it('gets what it has, and then EndOfChannel, when the broadcast is closed', () =>
       withVirtualTime(function* () {
         const news = broadcast<number>();
@@ -222,6 +237,26 @@ describe('broadcast', () => {
         const sending = news.send(1)[Symbol.iterator]();
         assert.equal(sending.next().done, true);
         assert.equal(news.send(2)[Symbol.iterator]().next().done, true);
+      }
+    }));
+
+  it('makes no object for an item and a subscriber: it looks at the channels themselves', () =>
+    withVirtualTime(function* () {
+      const { statistics } = Receiver.prototype;
+      let asked = 0;
+      Receiver.prototype.statistics = function (this: Receiver<unknown>) {
+        asked++;
+        return statistics.call(this);
+      };
+      try {
+        const news = broadcast<number>({ capacity: 1, slow: 'dropOldest' });
+        const subscription = news.subscribe();
+        yield* sendAll(news, 1, 2);
+        assert.equal(news.statistics().behind, 1);
+        assert.deepEqual(received(subscription), [2]);
+        assert.equal(asked, 0);
+      } finally {
+        Receiver.prototype.statistics = statistics;
       }
     }));
 
