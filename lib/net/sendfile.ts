@@ -2,16 +2,12 @@
  * sendfile: a file to a connection, without its bytes passing through JavaScript.
  *
  * Facts. The kernel copies a file to a socket by itself; it cannot encrypt it.
- * Decision. As asyncio: the kernel where it can, otherwise (TLS) the file is read and written piece
- * by piece. While a file is being sent nobody else may write, and nothing is received.
+ * Decision. As asyncio: the kernel where it can, and meanwhile nobody else may write, and nothing
+ * is received; otherwise (TLS) the file is read and written piece by piece.
  */
-import { read } from 'node:fs';
-import { promisify } from 'node:util';
-
 import { RuntimeError, show } from '../errors.js';
 import { Coroutine } from '../tasks/coroutine.js';
-import { sleep } from '../tasks/sleep.js';
-import { until } from '../tasks/until.js';
+import { copyFile } from './sendfile-fallback.js';
 import { SocketTransport } from './socket-transport.js';
 import { BaseTransport, type Transport } from './transport.js';
 
@@ -24,9 +20,6 @@ export interface SendfileOptions {
   /** false: refuse where the kernel cannot do it. */
   fallback?: boolean;
 }
-
-const readFile = promisify(read);
-const PIECE_BYTES = 64 * 1024;
 
 function checkCount(name: string, value: unknown): void {
   if (typeof value === 'number' && value >= 0 && (Number.isInteger(value) || value === Infinity)) {
@@ -70,25 +63,4 @@ export function sendfile(
     throw new RuntimeError(`sendfile is not supported for ${transport}, and fallback is disabled`);
   }
   return new Coroutine(copyFile(transport, fd, offset, count));
-}
-
-function* copyFile(
-  transport: Transport,
-  fd: number,
-  offset: number,
-  count: number,
-): Generator<unknown, number, any> {
-  let total = 0;
-  while (total < count) {
-    if (transport.isClosing()) throw new RuntimeError('Transport is closing');
-    const piece = Buffer.allocUnsafe(Math.min(count - total, PIECE_BYTES));
-    const { bytesRead } = yield* until(readFile(fd, piece, 0, piece.length, offset + total));
-    if (bytesRead === 0) break;
-    transport.write(piece.subarray(0, bytesRead));
-    total += bytesRead;
-    // Reading the next piece takes longer than sending this one, but for slow connections.
-    const { high } = transport.getWriteBufferLimits();
-    while (transport.getWriteBufferSize() > high && !transport.isClosing()) yield* sleep(1);
-  }
-  return total;
 }

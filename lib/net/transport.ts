@@ -180,6 +180,11 @@ export abstract class BaseTransport<P extends BaseProtocol = BaseProtocol> {
     this.loop.callSoonCaptured(this.context, run);
   }
 
+  /** @internal Whether the protocol was told to write no more for now. */
+  isProtocolPaused(): boolean {
+    return (this.flags & PROTOCOL_PAUSED) !== 0;
+  }
+
   /** @internal The protocol has been told of the connection. */
   protected abstract startReading(): void;
 
