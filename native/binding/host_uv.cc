@@ -110,22 +110,17 @@ bool HostUv::CallDispatch(int32_t* verdict) {
   napi_value result = nullptr;
   const napi_status status = napi_make_callback(env_, context_, owner_.Value(),
                                                 dispatch_.Value(), 0, nullptr, &result);
-  if (status == napi_ok) return napi_get_value_int32(env_, result, verdict) == napi_ok;
-  // dispatch() catches what callbacks throw. What still comes out is meant to end the process (or
-  // is our bug): hand it to Node's uncaughtException, then go on with what is queued.
-  if (status == napi_pending_exception) {
-    napi_value error = nullptr;
-    // A worker that is being terminated leaves no Error, only the text "illegal access".
-    napi_valuetype type = napi_undefined;
-    if (napi_get_and_clear_last_exception(env_, &error) == napi_ok &&
-        napi_typeof(env_, error, &type) == napi_ok && type == napi_object &&
-        napi_fatal_exception(env_, error) == napi_ok) {
-      *verdict = kBusy;
-      return true;
-    }
-  }
+  if (status == napi_ok && napi_get_value_int32(env_, result, verdict) == napi_ok) return true;
   *verdict = kIdle;
-  return false;
+  if (status != napi_pending_exception) return false;
+  // dispatch() catches what callbacks throw. What still comes out is meant to end the process (or
+  // is our bug): hand it to Node's uncaughtException, then go on with what is queued. Any value can
+  // be thrown. Termination throws none, and Node-API refuses the second call then.
+  napi_value error = nullptr;
+  if (napi_get_and_clear_last_exception(env_, &error) != napi_ok) return false;
+  if (napi_fatal_exception(env_, error) != napi_ok) return false;
+  *verdict = kBusy;
+  return true;
 }
 
 // On Node 20 and 22 a callback that calls enterWith() marks the context's resource for ever, so
@@ -134,7 +129,9 @@ void HostUv::RenewContext() {
   const Napi::HandleScope scope(env_);
   if (context_ != nullptr) napi_async_destroy(env_, context_);
   context_ = nullptr;
-  if (!JavaScriptMayRun()) return;
+  // Unlike other calls of Node-API, the one below runs JavaScript (async_hooks) in an environment
+  // that is being torn down as well, and Node prints "illegal access".
+  if (!JavaScriptRuns()) return;
   napi_async_init(env_, nullptr, Napi::String::New(env_, "RINGLOOP"), &context_);
 }
 
@@ -145,11 +142,12 @@ void HostUv::Purge() {
   if (purged) StopPoll();  // libuv polls what the number stood for before
 }
 
-// While a worker is torn down, libuv still calls us. napi_async_init calls hooks in JavaScript
-// without asking, which V8 refuses aloud then ("illegal access"); most other functions do ask.
-bool HostUv::JavaScriptMayRun() {
-  bool ignored = false;
-  return napi_has_named_property(env_, owner_.Value(), "dispatch", &ignored) == napi_ok;
+// By a call that Node-API refuses when JavaScript must not run any more, and that runs none itself.
+bool HostUv::JavaScriptRuns() const {
+  napi_value number = nullptr;
+  napi_value result = nullptr;
+  return napi_create_int32(env_, 0, &number) == napi_ok &&
+         napi_coerce_to_bool(env_, number, &result) == napi_ok;
 }
 
 void HostUv::SettleDown() {

@@ -55,7 +55,7 @@ class HostUv {
   bool CallDispatch(int32_t* verdict);
   // Leaves none where JavaScript cannot run any more.
   void RenewContext();
-  bool JavaScriptMayRun();
+  bool JavaScriptRuns() const;
   void StartSoon();
   void StopSoon();
   void StartPoll();
