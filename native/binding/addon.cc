@@ -4,6 +4,7 @@
 #include "binding/layout_binding.h"
 #include "binding/loop_binding.h"
 #include "binding/net_binding.h"
+#include "binding/numbers.h"
 #include "binding/require.h"
 #include "loop/remote_registry.h"
 
@@ -13,12 +14,11 @@ namespace {
 // postRemote(key, id): from any thread of the process.
 Napi::Value PostRemoteCall(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  uint32_t key = 0;
-  uint32_t id = 0;
-  const bool numbers = napi_get_value_uint32(env, info[0], &key) == napi_ok &&
-                       napi_get_value_uint32(env, info[1], &id) == napi_ok;
-  RINGLOOP_REQUIRE(env, numbers && id <= kReadyPayloadMax, "key and id must be small integers");
-  return Napi::Boolean::New(env, PostRemote(key, id));
+  const std::optional<int64_t> key = ToInteger(env, info[0], 0, UINT32_MAX);
+  const std::optional<int64_t> id = ToInteger(env, info[1], 0, kReadyPayloadMax);
+  RINGLOOP_REQUIRE(env, key && id, "key and id must be small integers");
+  return Napi::Boolean::New(
+      env, PostRemote(static_cast<uint32_t>(*key), static_cast<uint32_t>(*id)));
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {

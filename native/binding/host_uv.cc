@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "binding/errors.h"
 
 namespace ringloop {
 
@@ -38,7 +39,8 @@ void HostUv::Close(std::function<void()> closed) {
 
 void HostUv::OnClosed(uv_handle_t* handle) {
   auto* self = static_cast<HostUv*>(handle->data);
-  if (--self->open_handles_ == 0) std::exchange(self->closed_, nullptr)();
+  // Entered: somebody runs libuv from inside a callback of ours, which returns to us.
+  if (--self->open_handles_ == 0 && !self->entered_) std::exchange(self->closed_, nullptr)();
 }
 
 void HostUv::Wake() {
@@ -81,17 +83,26 @@ void HostUv::StopPoll() {
 
 void HostUv::Enter() {
   if (closing_ || entered_) return;  // entered_: somebody runs libuv from inside a callback of ours
-  loop_->header().statistics.wakeups += 1;
   entered_ = true;
   int32_t verdict = kIdle;
   do {
     woken_ = false;
     if (!CallDispatch(&verdict)) break;
-    if (verdict & kRenewContext) RenewContext();
+    if (!closing_ && (verdict & kRenewContext)) RenewContext();
     // Microtasks have run since dispatch() returned; what they queued or changed shows in woken_.
   } while (!closing_ && ((verdict & kDrain) || (!(verdict & kBusy) && woken_)));
   entered_ = false;
-  if (closing_) return;
+  if (closing_) {
+    if (open_handles_ == 0) std::exchange(closed_, nullptr)();
+    return;
+  }
+  const Napi::HandleScope scope(env_);
+  if (!memory_->Locate(loop_)) {
+    StopSoon();
+    StopPoll();
+    return ThrowUncaught(Napi::TypeError::New(env_, "ringloop: memory of the loop was detached"));
+  }
+  loop_->header().statistics.wakeups += 1;
   Purge();
   if (verdict & kBusy) {
     StartSoon();
@@ -153,15 +164,22 @@ bool HostUv::JavaScriptRuns() const {
 void HostUv::SettleDown() {
   StopSoon();
   StartPoll();
-  // The kernel refuses a timer only for reasons that are bugs of ours.
-  RINGLOOP_CHECK(loop_->ApplySubmissions());
-  RINGLOOP_CHECK(loop_->PrepareToWait().ok());
+  const bool sane = loop_->ApplySubmissions();
+  const Status status = loop_->PrepareToWait();
   auto* poll = reinterpret_cast<uv_handle_t*>(&poll_);
   if (loop_->header().reference_count > 0) {
     uv_ref(poll);
   } else {
     uv_unref(poll);
   }
+  if (!status.ok()) return ThrowUncaught(StatusError(env_, status));
+  if (!sane) {
+    ThrowUncaught(Napi::TypeError::New(env_, "ringloop: the submission ring is damaged"));
+  }
+}
+
+void HostUv::ThrowUncaught(const Napi::Error& error) {
+  (void)napi_fatal_exception(env_, error.Value());
 }
 
 }  // namespace ringloop

@@ -11,6 +11,7 @@
 // Cost.       One napi_make_callback per entry, some 130 ns.
 // Invariants. I1  dispatch() is never entered from inside JavaScript, nor from inside itself.
 //             I2  After Close() no handle fires and no JavaScript is called.
+//             I3  Nothing follows ThrowUncaught(): its handlers are JavaScript, and may close.
 //
 //   uv_poll ----+                         +-- kDrain: close the scope (microtasks), enter again
 //               +--> Enter --> dispatch --+-- kBusy:  idle + check, no poll: libuv serves the app
@@ -22,6 +23,7 @@
 
 #include <functional>
 
+#include "binding/loop_memory.h"
 #include "loop/loop.h"
 
 namespace ringloop {
@@ -31,7 +33,8 @@ class HostUv {
   // What dispatch() returns.
   enum Verdict : int32_t { kIdle = 0, kBusy = 1, kDrain = 2, kRenewContext = 4 };
 
-  HostUv(Napi::Env env, Loop* loop) : env_(env), loop_(loop) {}
+  HostUv(Napi::Env env, Loop* loop, const LoopMemory* memory)
+      : env_(env), loop_(loop), memory_(memory) {}
   HostUv(const HostUv&) = delete;
   HostUv& operator=(const HostUv&) = delete;
 
@@ -62,9 +65,12 @@ class HostUv {
   void StopPoll();
   void Purge();
   void SettleDown();
+  // Nobody called who could be told.
+  void ThrowUncaught(const Napi::Error& error);
 
   Napi::Env env_;
   Loop* loop_;
+  const LoopMemory* memory_;
   Napi::ObjectReference owner_;
   Napi::FunctionReference dispatch_;
   napi_async_context context_ = nullptr;

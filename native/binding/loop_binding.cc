@@ -2,11 +2,13 @@
 #include "binding/loop_binding.h"
 
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "base/assert.h"
 #include "binding/errors.h"
+#include "binding/numbers.h"
 #include "binding/require.h"
 #include "loop/remote_registry.h"
 #include "sys/clock.h"
@@ -15,37 +17,43 @@
 namespace ringloop {
 namespace {
 
-constexpr uint32_t kReadyRecordBytes = sizeof(uint32_t);
+// A loop's time is a double of nanoseconds, exact for less than this; far from where int64 ends.
+constexpr double kNowMsMax = 1e12;
 
-bool IsBuffer(const Napi::Value& value, size_t byte_length) {
-  return value.IsArrayBuffer() && value.As<Napi::ArrayBuffer>().ByteLength() == byte_length;
+// Always false, so that it can be returned.
+bool Refuse(napi_env env, const char* what) {
+  (void)napi_throw_type_error(env, nullptr, (std::string("ringloop: ") + what).c_str());
+  return false;
 }
 
-bool IsReadyBuffer(const Napi::Value& value) {
-  if (!value.IsArrayBuffer()) return false;
-  const size_t bytes = value.As<Napi::ArrayBuffer>().ByteLength();
-  const size_t records = bytes / kReadyRecordBytes;
-  return bytes % kReadyRecordBytes == 0 && records >= 2 && (records & (records - 1)) == 0 &&
-         records <= kReadyPayloadMax;
-}
+struct Options {
+  explicit Options(napi_env env) : memory(env) {}
+  LoopMemory memory;
+  napi_value dispatch = nullptr;
+  double now_ms = NAN;
+};
 
-void* Data(Napi::ArrayBuffer buffer) { return buffer.Data(); }
-uint32_t* Records(Napi::ArrayBuffer buffer) { return static_cast<uint32_t*>(buffer.Data()); }
-
-uint32_t Capacity(Napi::ArrayBuffer buffer) {
-  return static_cast<uint32_t>(buffer.ByteLength() / kReadyRecordBytes);
-}
-
-// What is wrong with the constructor's options, or null.
-const char* WrongOption(const Napi::Object& options) {
-  if (!IsBuffer(options.Get("header"), sizeof(Header))) return "header has the wrong size";
-  if (!IsReadyBuffer(options.Get("ready"))) return "ready ring has the wrong size";
-  if (!IsBuffer(options.Get("submissions"), sizeof(Submission) * kSubmissionCapacity)) {
-    return "submission ring has the wrong size";
+// False: an error waits. Getters may do anything, so that all of them have run before anything is
+// looked at.
+bool ReadOptions(napi_env env, const Napi::Value& object, Options* options) {
+  if (!object.IsObject()) return Refuse(env, "options must be an object");
+  napi_value header, ready, submissions, now_ms;
+  const auto get = [&](const char* name, napi_value* value) {
+    return napi_get_named_property(env, object, name, value) == napi_ok;
+  };
+  const bool got = get("header", &header) && get("ready", &ready) &&
+                   get("submissions", &submissions) && get("dispatch", &options->dispatch) &&
+                   get("nowMs", &now_ms);
+  if (!got) return false;
+  const char* const wrong = options->memory.Hold(header, ready, submissions);
+  if (wrong != nullptr) return Refuse(env, wrong);
+  napi_valuetype type = napi_undefined;
+  if (napi_typeof(env, options->dispatch, &type) != napi_ok || type != napi_function) {
+    return Refuse(env, "dispatch must be a function");
   }
-  if (!options.Get("dispatch").IsFunction()) return "dispatch must be a function";
-  if (!options.Get("nowMs").IsNumber()) return "nowMs must be a number";
-  return nullptr;
+  const bool is_number = napi_get_value_double(env, now_ms, &options->now_ms) == napi_ok;
+  if (is_number && options->now_ms >= 0 && options->now_ms <= kNowMsMax) return true;
+  return Refuse(env, "nowMs must be a number of milliseconds, 0 to 1e12");
 }
 
 }  // namespace
@@ -66,29 +74,16 @@ Napi::Function LoopBinding::Define(Napi::Env env) {
 
 LoopBinding::LoopBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<LoopBinding>(info) {
   const Napi::Env env = info.Env();
-  const Napi::Object options =
-      info[0].IsObject() ? info[0].As<Napi::Object>() : Napi::Object::New(env);
-  const char* const wrong = WrongOption(options);
-  if (wrong != nullptr) {
-    Napi::TypeError::New(env, std::string("ringloop: ") + wrong).ThrowAsJavaScriptException();
-    return;
-  }
-  const auto header = options.Get("header").As<Napi::ArrayBuffer>();
-  const auto ready = options.Get("ready").As<Napi::ArrayBuffer>();
-  const auto submissions = options.Get("submissions").As<Napi::ArrayBuffer>();
-  const Loop::Memory memory{static_cast<Header*>(Data(header)), Records(ready), Capacity(ready),
-                            static_cast<Submission*>(Data(submissions))};
+  Options options(env);
+  if (!ReadOptions(env, info[0], &options)) return;
   // nowMs was read before our own clock, so our time is never ahead of JavaScript's: no timer is
   // early by the clock that the application sees.
-  const double now_ns = options.Get("nowMs").As<Napi::Number>().DoubleValue() * 1e6;
-  auto core = std::make_unique<Core>(env, memory, MonotonicNs() - static_cast<int64_t>(now_ns));
-  core->header = Napi::Persistent(header);
-  core->ready = Napi::Persistent(ready);
-  core->submissions = Napi::Persistent(submissions);
+  const int64_t origin_ns = MonotonicNs() - static_cast<int64_t>(options.now_ms * 1e6);
+  auto core = std::make_unique<Core>(env, std::move(options.memory), origin_ns);
   Status status = core->loop.Open();
   if (status.ok()) {
     status = core->host.Open(info.This().As<Napi::Object>(),
-                             options.Get("dispatch").As<Napi::Function>());
+                             Napi::Function(env, options.dispatch));
   }
   if (!status.ok()) {
     ThrowStatus(env, status);
@@ -131,7 +126,9 @@ Napi::Value LoopBinding::Turn(const Napi::CallbackInfo& info) {
   RINGLOOP_REQUIRE(env, napi_get_value_double(env, info[0], &now) == napi_ok,
                    "turn() takes the time in nanoseconds, NaN for the clock's");
   Loop& loop = core_->loop;
+  RINGLOOP_REQUIRE(env, core_->memory.Locate(&loop), "memory of the loop was detached or resized");
   RINGLOOP_REQUIRE(env, loop.ApplySubmissions(), "the submission ring is damaged");
+  RINGLOOP_REQUIRE(env, loop.RingHolds(), "the ready ring is damaged");
   const Status status = loop.Turn(std::isnan(now) ? loop.Now() : now);
   if (!status.ok()) ThrowStatus(env, status);
   return env.Undefined();
@@ -140,7 +137,9 @@ Napi::Value LoopBinding::Turn(const Napi::CallbackInfo& info) {
 Napi::Value LoopBinding::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   RINGLOOP_REQUIRE(env, core_ != nullptr, "the loop is closed");
-  RINGLOOP_REQUIRE(env, core_->loop.ApplySubmissions(), "the submission ring is damaged");
+  Loop& loop = core_->loop;
+  RINGLOOP_REQUIRE(env, core_->memory.Locate(&loop), "memory of the loop was detached or resized");
+  RINGLOOP_REQUIRE(env, loop.ApplySubmissions(), "the submission ring is damaged");
   return env.Undefined();
 }
 
@@ -158,17 +157,15 @@ Napi::Value LoopBinding::HostIsAlive(const Napi::CallbackInfo& info) {
 Napi::Value LoopBinding::Watch(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   RINGLOOP_REQUIRE(env, core_ != nullptr, "the loop is closed");
-  int32_t fd = -1;
-  uint32_t interest = 0;
-  const bool numbers = napi_get_value_int32(env, info[0], &fd) == napi_ok &&
-                       napi_get_value_uint32(env, info[1], &interest) == napi_ok;
-  RINGLOOP_REQUIRE(env, numbers && fd >= 0 && static_cast<uint32_t>(fd) <= kReadyPayloadMax,
-                   "fd must be a non-negative integer");
-  RINGLOOP_REQUIRE(env, interest <= (kReadable | kWritable) || interest == (kReadable | kEdge),
+  const std::optional<int64_t> fd = ToInteger(env, info[0], 0, kReadyPayloadMax);
+  const std::optional<int64_t> bits = ToInteger(env, info[1], 0, kReadable | kWritable | kEdge);
+  RINGLOOP_REQUIRE(env, fd, "fd must be a non-negative integer");
+  RINGLOOP_REQUIRE(env, bits && (*bits <= (kReadable | kWritable) || *bits == (kReadable | kEdge)),
                    "interest must be 0 to 3, or 5");
+  auto interest = static_cast<uint8_t>(*bits);
   // Calls that pretend to find less than there is would wait for an arrival that has been.
-  if (Faults::active()) interest &= ~uint32_t{kEdge};
-  const Status status = core_->loop.Watch(fd, static_cast<uint8_t>(interest));
+  if (Faults::active()) interest &= static_cast<uint8_t>(~kEdge);
+  const Status status = core_->loop.Watch(static_cast<int>(*fd), interest);
   if (!status.ok()) ThrowStatus(env, status);
   return env.Undefined();
 }
@@ -176,10 +173,8 @@ Napi::Value LoopBinding::Watch(const Napi::CallbackInfo& info) {
 Napi::Value LoopBinding::AttachReady(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   RINGLOOP_REQUIRE(env, core_ != nullptr, "the loop is closed");
-  RINGLOOP_REQUIRE(env, IsReadyBuffer(info[0]), "ready ring has the wrong size");
-  const auto buffer = info[0].As<Napi::ArrayBuffer>();
-  core_->ready = Napi::Persistent(buffer);
-  core_->loop.AttachReady(Records(buffer), Capacity(buffer));
+  const char* const wrong = core_->memory.HoldReady(info[0]);
+  if (wrong != nullptr) Refuse(env, wrong);
   return env.Undefined();
 }
 

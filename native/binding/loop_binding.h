@@ -1,17 +1,17 @@
 // loop_binding.h -- the object JavaScript holds: a Loop, its host, and the memory both sides share.
 //
-// Facts.      napi_get_typedarray_info costs 140-190 ns, so pointers are taken once, when memory is
-//             attached, and a strong reference pins what they point into.
 // Decision.   One ObjectWrap per loop, pinned while open. A worker may be terminated at any moment:
 //             an async cleanup hook closes the host, then frees.
-// Invariants. Memory references outlive the loop's pointers into them.
+// Invariants. Every method asks where the memory is before it uses any (loop_memory.h).
 #pragma once
 
 #include <napi.h>
 
 #include <memory>
+#include <utility>
 
 #include "binding/host_uv.h"
+#include "binding/loop_memory.h"
 #include "loop/loop.h"
 
 namespace ringloop {
@@ -26,13 +26,12 @@ class LoopBinding : public Napi::ObjectWrap<LoopBinding> {
  private:
   // The part that libuv may need for a moment longer than JavaScript needs the object.
   struct Core {
-    Core(Napi::Env env, const Loop::Memory& memory, int64_t origin_ns)
-        : loop(memory, origin_ns), host(env, &loop) {}
+    // `shared` has just been found sound.
+    Core(Napi::Env env, LoopMemory shared, int64_t origin_ns)
+        : memory(std::move(shared)), loop(memory.Located(), origin_ns), host(env, &loop, &memory) {}
+    LoopMemory memory;
     Loop loop;
     HostUv host;
-    Napi::Reference<Napi::ArrayBuffer> header;
-    Napi::Reference<Napi::ArrayBuffer> ready;
-    Napi::Reference<Napi::ArrayBuffer> submissions;
     napi_async_cleanup_hook_handle cleanup = nullptr;
     uint32_t remote_key = 0;
   };

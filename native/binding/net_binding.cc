@@ -1,11 +1,9 @@
 // net_binding.cc -- arguments in, a count or a negative errno out.
 //
-// Facts.      Node-API turns NaN and 2^32 into fd 0. A getter of an array runs JavaScript, which
-//             may detach memory whose address is known already. A slab can be detached too, and is
-//             then freed by whoever has it.
-// Decision.   Numbers are taken as doubles and must be the integers they claim to be. Elements are
-//             fetched first, addresses of their bytes after the last of them. A slab's address is
-//             asked for at each call.
+// Facts.      A getter of an array runs JavaScript, which may detach memory whose address is known
+//             already. A slab can be detached too, and is then freed by whoever has it.
+// Decision.   Elements are fetched first, addresses of their bytes after the last of them. A slab's
+//             address is asked for at each call.
 // Cost.       50 ns for a call with a number or two; 10 of them are the slab's address.
 // Invariants. Between looking at bytes and the system call no JavaScript runs.
 #include "binding/net_binding.h"
@@ -17,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "binding/numbers.h"
 #include "net/address_record.h"
 #include "net/net_layout.h"
 #include "net/owned_fds.h"
@@ -104,7 +103,7 @@ class Call {
   int Int(size_t i) { return static_cast<int>(Integer(i, INT32_MIN, INT32_MAX)); }
   uint32_t Size(size_t i) { return static_cast<uint32_t>(Integer(i, 0, UINT32_MAX)); }
   // A position in a file.
-  int64_t Position(size_t i) { return static_cast<int64_t>(Integer(i, 0, 9007199254740991.0)); }
+  int64_t Position(size_t i) { return Integer(i, 0, 9007199254740991.0); }
 
   bool Bool(size_t i) {
     bool value = false;
@@ -214,11 +213,10 @@ class Call {
     return memory;
   }
 
-  double Integer(size_t i, double least, double most) {
-    double value = 0;
-    Require(napi_get_value_double(env_, values_[i], &value) == napi_ok && value >= least &&
-            value <= most && value == static_cast<double>(static_cast<int64_t>(value)));
-    return ok_ ? value : 0;
+  int64_t Integer(size_t i, double least, double most) {
+    const std::optional<int64_t> value = ToInteger(env_, values_[i], least, most);
+    Require(value.has_value());
+    return value.value_or(0);
   }
 
   napi_env env_;

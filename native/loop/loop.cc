@@ -18,9 +18,15 @@ constexpr TimeNs kCoalesceNs = 500'000;
 }  // namespace
 
 Loop::Loop(const Memory& memory, int64_t origin_ns)
-    : header_(memory.header), submissions_(memory.submissions), origin_ns_(origin_ns) {
-  ring_.Attach(header_, memory.ready, memory.ready_capacity);
+    : origin_ns_(origin_ns) {
+  Attach(memory);
   header_->next_deadline_ns = kNever;
+}
+
+void Loop::Attach(const Memory& memory) {
+  header_ = memory.header;
+  submissions_ = memory.submissions;
+  ring_.Attach(header_, memory.ready, memory.ready_capacity);
 }
 
 Status Loop::Open() {
@@ -52,7 +58,8 @@ bool Loop::ApplySubmissions() {
   Statistics& statistics = header_->statistics;
   for (uint32_t i = 0; i < count; i++) {
     const Submission submission = submissions_[i];
-    if (submission.slot > kReadyPayloadMax) {
+    const Slot beyond = timers_.slots() + kSubmissionCapacity;
+    if (submission.slot >= std::min(beyond, kReadyPayloadMax + 1)) {
       sane = false;
     } else if (std::isnan(submission.deadline_ns)) {
       if (timers_.Remove(submission.slot)) statistics.timers_cancelled += 1;

@@ -30,7 +30,7 @@ namespace ringloop {
 
 class Loop {
  public:
-  // Memory that outlives the loop, or the next AttachReady.
+  // What the loop uses until the next Attach(). JavaScript writes all of it, at any value.
   struct Memory {
     Header* header;
     uint32_t* ready;
@@ -52,10 +52,14 @@ class Loop {
   uint32_t timers() const { return timers_.size(); }
   uint32_t watchers() const { return watchers_.count(); }
 
-  void AttachReady(uint32_t* ready, uint32_t capacity) { ring_.Attach(header_, ready, capacity); }
+  // The memory is there now. A smaller ring may hold less than its counters say: see RingHolds().
+  void Attach(const Memory& memory);
+  // Whether the ready ring's counters are possible: what Turn() needs.
+  bool RingHolds() const { return ring_.CountersHold(); }
   Status Watch(int fd, uint8_t interest) { return watchers_.Set(fd, interest); }
 
-  // Moves the submitted timers into the heap. False: a record made no sense and was dropped.
+  // Moves the submitted timers into the heap. False: a record made no sense and was dropped. Slots
+  // are indices into a table that grows one by one, so that one far beyond all others is none.
   bool ApplySubmissions();
   Status Turn(TimeNs now);
   TimeNs Now() const;

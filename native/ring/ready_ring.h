@@ -2,7 +2,8 @@
 //
 // Facts.      JavaScript grows the ring by doubling before a turn, so that every timer and every
 //             watched fd finds room. Its counters come from shared memory: they may be wrong.
-// Decision.   free() checks the counters; Append() needs a free place and asserts it.
+// Decision.   Whoever lets JavaScript run asks CountersHold() afterwards; free() and Append() are
+//             for counters that do, and assert it.
 //
 //      head            tail                    head and tail only ever count up; the place is
 //       v               v                      counter & (capacity - 1)
@@ -26,10 +27,11 @@ class ReadyRing {
     capacity_ = capacity;
   }
 
+  bool CountersHold() const { return used() <= capacity_; }
+
   uint32_t free() const {
-    const uint32_t used = header_->ready_tail - header_->ready_head;
-    RINGLOOP_ASSERT(used <= capacity_);
-    return capacity_ - used;
+    RINGLOOP_ASSERT(CountersHold());
+    return capacity_ - used();
   }
 
   bool empty() const { return header_->ready_tail == header_->ready_head; }
@@ -42,6 +44,8 @@ class ReadyRing {
   }
 
  private:
+  uint32_t used() const { return header_->ready_tail - header_->ready_head; }
+
   Header* header_ = nullptr;
   uint32_t* records_ = nullptr;
   uint32_t capacity_ = 0;

@@ -23,7 +23,7 @@ class LoopFixture {
   explicit LoopFixture(uint32_t capacity = kReadyCapacityMin)
       : ready_(capacity),
         submissions_(kSubmissionCapacity),
-        loop({&header, ready_.data(), capacity, submissions_.data()}, MonotonicNs()) {
+        loop(memory(), MonotonicNs()) {
     RINGLOOP_CHECK(loop.Open().ok());
   }
 
@@ -62,11 +62,12 @@ class LoopFixture {
       larger[at & (larger.size() - 1)] = ready_[at & (ready_.size() - 1)];
     }
     ready_.swap(larger);
-    loop.AttachReady(ready_.data(), capacity());
+    loop.Attach(memory());
   }
 
   uint32_t Peek(uint32_t at) const { return ready_[at & (ready_.size() - 1)]; }
   uint32_t capacity() const { return static_cast<uint32_t>(ready_.size()); }
+  Loop::Memory memory() { return {&header, ready_.data(), capacity(), submissions_.data()}; }
   uint32_t queued() const { return header.ready_tail - header.ready_head; }
 
   Header header{};

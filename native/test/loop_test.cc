@@ -212,8 +212,43 @@ TEST("the ring can move to larger memory between turns") {
   CHECK_EQUAL(fixture.Take(), Records{Timer(0), Timer(1), Timer(2)});
 }
 
+TEST("counters of the ring that cannot be are found out, whatever JavaScript wrote there") {
+  LoopFixture fixture(8);
+  CHECK(fixture.loop.RingHolds());
+  for (const uint32_t tail : {9u, 1000u, UINT32_MAX}) {
+    fixture.header.ready_tail = tail;
+    CHECK(!fixture.loop.RingHolds());
+  }
+  fixture.header.ready_head = fixture.header.ready_tail - 8;  // full, and about to wrap
+  CHECK(fixture.loop.RingHolds());
+}
+
+TEST("all of the memory can move, as when JavaScript has it elsewhere") {
+  LoopFixture fixture(8);
+  LoopFixture other(16);
+  fixture.Arm(0, 1);
+  fixture.Turn(0);
+  other.Arm(1, 1);
+  fixture.loop.Attach(other.memory());
+  CHECK(fixture.loop.ApplySubmissions());
+  CHECK(fixture.loop.Turn(1).ok());
+  CHECK_EQUAL(other.Take(), Records{Timer(0), Timer(1)});
+  CHECK_EQUAL(fixture.queued(), 0);
+}
+
+TEST("a table of slots grows with them, and not by a number that somebody writes") {
+  LoopFixture fixture;
+  fixture.Arm(kSubmissionCapacity - 1, 1);
+  CHECK(fixture.loop.ApplySubmissions());
+  fixture.Arm(2 * kSubmissionCapacity, 1);
+  CHECK(!fixture.loop.ApplySubmissions());
+  fixture.Arm(2 * kSubmissionCapacity - 1, 1);
+  CHECK(fixture.loop.ApplySubmissions());
+  CHECK_EQUAL(fixture.loop.timers(), 2);
+}
+
 TEST("a submission with a slot out of range is dropped and reported, the others count") {
-  for (const Slot garbage : {kNoSlot, kReadyPayloadMax + 1, kNoSlot - 1}) {
+  for (const Slot garbage : {kNoSlot, kReadyPayloadMax + 1, kReadyPayloadMax, 2000u}) {
     LoopFixture fixture;
     fixture.Arm(0, 1);
     fixture.Arm(garbage, 1);

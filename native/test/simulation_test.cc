@@ -226,7 +226,7 @@ class LoopSimulation {
 
   void SubmitGarbage() {
     CHECK(fixture_.loop.ApplySubmissions());
-    fixture_.Arm(kReadyPayloadMax + 1 + random_.Below(1u << 30), SomeDeadline(random_, now_));
+    fixture_.Arm(kSubmissionCapacity + 64 + random_.Below(1u << 30), SomeDeadline(random_, now_));
     CHECK(!fixture_.loop.ApplySubmissions());
   }
 

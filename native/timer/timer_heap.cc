@@ -10,9 +10,7 @@ namespace ringloop {
 
 void TimerHeap::Insert(Slot slot, TimeNs deadline) {
   RINGLOOP_ASSERT(slot < kNoSlot && !std::isnan(deadline));
-  if (slot >= position_.size()) {
-    position_.resize(std::max<size_t>(slot + size_t{1}, position_.size() * 2), kAbsent);
-  }
+  if (slot >= position_.size()) position_.resize(slot + size_t{1}, kAbsent);
   if (position_[slot] != kAbsent) RemoveAt(position_[slot]);
   const Entry entry{deadline, TakeSequence(), slot};
   heap_.push_back(entry);

@@ -31,6 +31,8 @@ class TimerHeap {
   explicit TimerHeap(uint32_t first_sequence = 0) : next_sequence_(first_sequence) {}
 
   uint32_t size() const { return static_cast<uint32_t>(heap_.size()); }
+  // How many slots have been used so far, or the highest and those below it.
+  uint32_t slots() const { return static_cast<uint32_t>(position_.size()); }
   bool Contains(Slot slot) const { return slot < position_.size() && position_[slot] != kAbsent; }
 
   // Arms `slot`; one that is armed already is moved, as if cancelled first. `deadline` is a number.
