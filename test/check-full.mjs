@@ -25,7 +25,9 @@ function suiteOnAddon(name, flags, environment = '') {
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   const built = command('npx node-gyp rebuild', { cwd: folder, env: flags });
   const mocha = 'node --expose-gc node_modules/mocha/bin/mocha.js --no-config';
-  const suite = "'.build/test/{conformance,loop,tasks,sync,net}/**/*.test.js'";
+  const suite =
+    "'.build/test/{conformance,loop,tasks,sync,net}/**/*.test.js' " +
+    "'.build/test/faults/{addon-fuzz,raw-loop,raw-sockets}.test.js'";
   const tested =
     built &&
     command(
@@ -69,6 +71,8 @@ const CHECKS = {
     command(
       `RINGLOOP_HEAVY=1 ${MOCHA} --timeout 1200000 '.build/test/{sync,tasks}/*simulation.test.js'`,
     ),
+  'the addon under hostile values, 300 seeds': () =>
+    command(`RINGLOOP_HEAVY=1 ${MOCHA} .build/test/faults/addon-fuzz.test.js`),
   'network, 10,000 connections and a hundred thousand reads': () =>
     command(
       `RINGLOOP_HEAVY=1 ${MOCHA} --timeout 1200000 .build/test/faults/network.test.js ` +
