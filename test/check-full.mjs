@@ -57,6 +57,12 @@ function nativePreset(preset) {
   );
 }
 
+/** libFuzzer over the native core, a minute for each target. */
+function fuzzers() {
+  if (spawnSync('clang++', ['--version']).status !== 0) return 'there is no clang++';
+  return nativePreset('fuzz');
+}
+
 const MOCHA = 'npx mocha --no-config --expose-gc --require .build/test/support/hooks.js';
 const PROFILES = 'core,cancel,groups,sync,queues,mixed';
 
@@ -89,6 +95,7 @@ const CHECKS = {
   'native asan': () => nativePreset('asan'),
   'native ubsan': () => nativePreset('ubsan'),
   'native tsan': () => nativePreset('tsan'),
+  'native fuzzers': fuzzers,
   'suite under asan': suiteUnderAsan,
   'suite without assertions': () => suiteOnAddon('noassert', { CXXFLAGS: '-DRINGLOOP_NO_ASSERT' }),
   'soak, ten minutes': () => command('node --expose-gc test/soak.mjs 10'),
@@ -102,12 +109,14 @@ const outcomes = Object.entries(CHECKS)
   .map(([name, check]) => {
     console.log(`\n==== ${name}`);
     const began = Date.now();
-    const passed = check();
+    const passed = check(); // or, as a text, why it was skipped
     return { name, passed, seconds: Math.round((Date.now() - began) / 1000) };
   });
 
 console.log('');
 for (const { name, passed, seconds } of outcomes) {
-  console.log(`${passed ? 'passed' : 'FAILED'}  ${name.padEnd(30)} ${seconds} s`);
+  const said = typeof passed === 'string' ? 'skipped' : passed ? 'passed ' : 'FAILED ';
+  const reason = typeof passed === 'string' ? `: ${passed}` : '';
+  console.log(`${said} ${name.padEnd(30)} ${seconds} s${reason}`);
 }
 process.exitCode = outcomes.every(({ passed }) => passed) ? 0 : 1;

@@ -125,7 +125,7 @@ export abstract class Dispatcher {
   private untilClockCheck = 1;
   private clockCheckInterval = 1;
   /** The entry that the time budget belongs to. */
-  private budgetOfEntry = 0;
+  private budgetOfEntry = -1;
   /** Doubles from the start: a field that becomes one later costs V8 its compiled code. */
   private lastTimeMs = -Infinity;
   private budgetEndMs = -Infinity;
