@@ -1,4 +1,5 @@
-// address_record_fuzz.cc -- any record that JavaScript could write, any address a kernel could name.
+// address_record_fuzz.cc -- any record that JavaScript could write, any address a kernel could
+// name.
 #include "net/address_record.h"
 
 #include <memory>
