@@ -1,8 +1,7 @@
 // selector_fuzz.cc -- any sequence of calls to the selector, on fds that come and go.
 //
 // Decision.   poll(2) says what is ready. A level-triggered fd must be reported so, and no other
-// bits
-//             than were asked for may come.
+//             bits than were asked for may come.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
