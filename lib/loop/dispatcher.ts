@@ -85,7 +85,7 @@ const TAG_MASK = (1 << TAG_BITS) - 1;
 const TAG_TIMER = layout.tagTimer;
 const TAG_REMOTE = layout.tagRemote;
 const TAG_READABLE = layout.tagReadable;
-/** How often libuv has entered: several calls of `dispatch` can belong to one entry. */
+/** How many entries of libuv have ended: several calls of `dispatch` can belong to one. */
 const ENTRIES = layout.statistics['wakeups']!;
 /** Not a verdict of dispatch: the iteration is complete. */
 const COMPLETE = -1;

@@ -276,7 +276,8 @@ export class SocketTransport extends ReadTransport<StreamProtocol> {
     const protocol = this.protocol as BufferedProtocol;
     let buffer: Uint8Array;
     try {
-      buffer = checkBuffer(protocol.getBuffer(-1));
+      const given = protocol.getBuffer(-1);
+      buffer = given === received ? received : checkBuffer(given);
     } catch (error) {
       this.fail('protocol.getBuffer() call failed', error);
       return;

@@ -154,14 +154,18 @@ export class AsCompleted<T> implements Iterable<Coroutine<T>>, AsyncIterable<Fut
   }
 
   private *takeSteps<R>(outcome: (future: Future<T>) => R): Generator<unknown, R, any> {
+    let completed: Future<T> | GivenUp;
     try {
-      const completed = yield* this.completions.get();
-      if (completed instanceof GivenUp) throw completed.error();
-      return outcome(completed);
+      completed = yield* this.completions.get();
+    } catch (error) {
+      this.abandoned = true; // cancelled: perhaps nobody asks again
+      throw error;
     } finally {
       this.handedOut--;
       if (this.abandoned) this.rest();
     }
+    if (completed instanceof GivenUp) throw completed.error();
+    return outcome(completed);
   }
 
   /**

@@ -29,12 +29,22 @@ const found: Visit[] = [];
 const path = new Set<Task<unknown>>();
 let walking = false;
 let circle = false;
+/** Code of users runs in the middle of a walk: what it cancels is a request of its own. */
+let aside = false;
 
 /** @internal Whether cancelling `task` would go round; the driver that asks leaves its wait. */
 export function closesCircle(task: Task<unknown>): boolean {
-  if (path.size === 0 || !path.has(task)) return false;
+  if (path.size === 0 || aside || !path.has(task)) return false;
   circle = true;
   return true;
+}
+
+/** @internal Aborts a task's signal, whose listeners may cancel anything, the walk's tasks too. */
+export function abortAside(controller: AbortController, reason: unknown): void {
+  const before = aside;
+  aside = true;
+  controller.abort(reason);
+  aside = before;
 }
 
 /** @internal Cancels what `task` waits for, now or later in the walk that is under way. */
@@ -48,6 +58,7 @@ export function cancelWaitOf(task: Task<unknown>, request: unknown): void {
     try {
       visit(stack.pop()!);
     } catch (error) {
+      circle = false;
       failure ??= { error };
     }
   }
@@ -81,9 +92,5 @@ export function cancelWaiter(driver: Driver, request: unknown, error: () => unkn
 export function leaveWait(driver: Driver): void {
   const waiter = driver.waiter as Future<unknown> | null;
   driver.waiter = null;
-  if (waiter === null || waiter.done?.() !== false) return;
-  waiter.removeWaiters((each) => each === driver);
-  waiter.addListener(LOOK_AWAY);
+  waiter?.release(driver);
 }
-
-const LOOK_AWAY = { settled: (future: Future<unknown>): void => future.retrieve() };

@@ -38,6 +38,9 @@ import { Unretrieved, watchUnretrieved } from './unretrieved.js';
 /** A waiter: a task, which is queued as a step, or a listener, which is told who settled. */
 type Waiter = Steppable | Listener<any>;
 
+/** Stands for waiters that have left. */
+const LOOK_AWAY: Listener<Future<unknown>> = { settled: (future) => future.retrieve() };
+
 /** A callback of `addDoneCallback`. */
 class DoneCallback implements Listener<Future<unknown>> {
   constructor(
@@ -332,6 +335,16 @@ export class Future<T = unknown> implements PromiseLike<T>, Yieldable<T> {
     this.status &= ~(ONE_STEPPER | WAITER_LIST);
     if (kept.length > 0) this.status |= WAITER_LIST;
     return all.length - kept.length;
+  }
+
+  /**
+   * @internal This waiter wants to hear of it no more. What is left in its place, once for all of
+   * them, sees an error that comes too late for them.
+   */
+  release(waiter: Waiter): void {
+    if (this.done()) return;
+    this.removeWaiters((each) => each === waiter || each === LOOK_AWAY);
+    this.addListener(LOOK_AWAY);
   }
 
   /** @internal Somebody has seen the error. */

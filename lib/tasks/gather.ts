@@ -76,6 +76,8 @@ class GatheringFuture extends Future<unknown[]> implements Listener<Future<unkno
     }
     if (!this.returnExceptions && child.failed()) {
       this.fail(child.takeError());
+      // They may live for long, and would keep this and all its results.
+      for (const each of this.children) each.release(this);
       return;
     }
     if (this.unfinished > 0) return;

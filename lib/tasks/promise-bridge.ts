@@ -134,8 +134,12 @@ class AwaitDriver extends Reaction implements Driver {
 
   /** For a step of the task that comes while this waits: it is not about this. */
   failed(): boolean {
-    this.task.leaveBehind(this);
+    this.leftBehind();
     return false;
+  }
+
+  leftBehind(): void {
+    this.task.leaveBehind(this);
   }
 
   /** Its task has ended. What it waits for itself ends; tasks and futures of others go on. */

@@ -44,7 +44,7 @@ import { state } from '../loop/state.js';
 import type { Awaitable, GeneratorCoroutine, Runnable, Yieldable } from '../types.js';
 import { makeAbortController } from './abort-signal.js';
 import type { CancelScope } from './cancel-scope.js';
-import { cancelWaiter, cancelWaitOf, closesCircle } from './cancel-walk.js';
+import { abortAside, cancelWaiter, cancelWaitOf, closesCircle } from './cancel-walk.js';
 import {
   coroutineOf,
   generatorOf,
@@ -134,6 +134,8 @@ function isOurFuture(value: unknown): value is Future<unknown> {
 
 /** An await of an async function that belongs to the task. */
 interface AwaitOf extends Driver, Cancellable {
+  /** Its task goes on without it. */
+  leftBehind(): void;
   /** Its task has ended: nothing may be taken on behalf of that any more. */
   giveUp(): void;
 }
@@ -147,10 +149,7 @@ function isAwait(waiter: Cancellable): waiter is AwaitOf | Awaits {
 class Awaits implements Cancellable {
   readonly drivers: Set<AwaitOf>;
 
-  constructor(
-    private readonly task: Task<any>,
-    drivers: AwaitOf[],
-  ) {
+  constructor(drivers: AwaitOf[]) {
     this.drivers = new Set(drivers);
   }
 
@@ -160,8 +159,13 @@ class Awaits implements Cancellable {
 
   /** For a step that comes while they wait: it is not about them. */
   failed(): boolean {
-    for (const driver of this.drivers) this.task.leaveBehind(driver);
+    this.leftBehind();
     return false;
+  }
+
+  /** The task goes on without them. */
+  leftBehind(): void {
+    for (const driver of this.drivers) driver.leftBehind();
   }
 }
 
@@ -266,7 +270,8 @@ export class Task<T = unknown> extends Future<T> {
     if (closesCircle(this as Task<unknown>)) return false;
     this.status += CANCEL_REQUEST;
     const request = requestOf(reason);
-    this.extra?.controller?.abort(makeCancelledError(request));
+    const controller = this.extra?.controller;
+    if (controller) abortAside(controller, makeCancelledError(request));
     if (this.waiter === null) this.cancelLater(request);
     else cancelWaitOf(this as Task<unknown>, request);
     return true;
@@ -366,7 +371,8 @@ export class Task<T = unknown> extends Future<T> {
 
   /** @internal */
   resumeInStep(throwing: boolean, value: unknown): void {
-    if (this.waiter !== null) (this.waiter as Future<unknown>).failed(); // they are left behind
+    const { waiter } = this;
+    if (waiter !== null && isAwait(waiter)) waiter.leftBehind();
     this.waiter = null;
     this.runStep(throwing, value);
   }
@@ -458,7 +464,7 @@ export class Task<T = unknown> extends Future<T> {
     // Its generator waits itself: this is a promise that was left to itself.
     else if (!isAwait(this.waiter)) this.leaveBehind(driver);
     else if (this.waiter instanceof Awaits) this.waiter.drivers.add(driver);
-    else this.waiter = new Awaits(this, [this.waiter, driver]);
+    else this.waiter = new Awaits([this.waiter, driver]);
   }
 
   /** @internal Whether its generator waits, rather than async functions on its behalf. */

@@ -12,7 +12,7 @@ import { checkSignal } from './check-signal.js';
 import { isThenable, promiseOf } from './coroutine.js';
 import { currentLoop } from './current-loop.js';
 import type { EventLoop } from './event-loop.js';
-import { Future } from './future.js';
+import { Future, isFuture } from './future.js';
 import { FINISHED } from './future-status.js';
 
 /** What `until` can be told. */
@@ -41,7 +41,8 @@ export function until<T>(promise: PromiseLike<T>, options?: UntilOptions): Futur
   const future = new Until<T>(options?.loop ?? currentLoop());
   future.loop.requestDrain();
   if (signal !== undefined) failOnAbort(future, signal);
-  if (!future.done()) future.follow(promiseOf(promise));
+  // A thenable of others may do something at each `then`; a promise and a future do not.
+  if (!future.done()) future.follow(isFuture(promise) ? promise : promiseOf(promise));
   return future;
 }
 
@@ -49,26 +50,26 @@ export function until<T>(promise: PromiseLike<T>, options?: UntilOptions): Futur
 class Followers {
   readonly futures = new Set<Until<any>>();
 
-  constructor(promise: Promise<unknown>) {
-    promise.then(
+  constructor(promise: PromiseLike<unknown>) {
+    promiseOf(promise).then(
       (value) => this.each(promise, (future) => future.settle(FINISHED, value)),
       (error: unknown) => this.each(promise, (future) => future.fail(error)),
     );
   }
 
-  private each(promise: Promise<unknown>, settle: (future: Until<any>) => void): void {
+  private each(promise: PromiseLike<unknown>, settle: (future: Until<any>) => void): void {
     followers.delete(promise);
     for (const future of this.futures) if (!future.done()) settle(future);
   }
 }
 
-const followers = new WeakMap<Promise<unknown>, Followers>();
+const followers = new WeakMap<PromiseLike<unknown>, Followers>();
 
 /** A promise keeps whatever its `then` was given for as long as it is pending: one set of ours. */
 class Until<T> extends Future<T> {
   private others: Followers | null = null;
 
-  follow(promise: Promise<T>): void {
+  follow(promise: PromiseLike<T>): void {
     let others = followers.get(promise);
     if (others === undefined) followers.set(promise, (others = new Followers(promise)));
     this.others = others;

@@ -4,7 +4,7 @@
 //             it (transfer(), postMessage()), and resize it if it was made for that. Node-API has
 //             no lock against either. JavaScript runs only when it is called.
 // Decision.   A Loop is told where its memory is each time C++ is entered, and nothing is kept from
-//             one entry to the next. See docs/adr/0010-where-shared-memory-is.md.
+//             one entry to the next. See docs/adr/0009-where-shared-memory-is.md.
 // Cost.       45 ns per entry, of which there is one for many callbacks.
 // Invariants. Between Locate() and the last use of what it told the loop, no JavaScript runs.
 #pragma once

@@ -404,21 +404,10 @@ napi_value JsToAddress(napi_env env, napi_callback_info info) {
   uint8_t* const slab = call.Slab();
   if (!call.ok()) return call.Return(IoResult{0});
   Address address;
-  const IoResult result = kCall(fd, &address);
+  IoResult result = kCall(fd, &address);
+  if constexpr (kCall == Accept) result = call.Owned().Add(result);
   if (result >= 0) StoreAddress(address, AddressPage(slab));
   return call.Return(result);
-}
-
-// (fd): the peer's address goes to the address page.
-napi_value JsAccept(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  const int fd = call.Int(0);
-  uint8_t* const slab = call.Slab();
-  if (!call.ok()) return call.Return(IoResult{0});
-  Address peer;
-  const IoResult accepted = call.Owned().Add(Accept(fd, &peer));
-  if (accepted >= 0) StoreAddress(peer, AddressPage(slab));
-  return call.Return(accepted);
 }
 
 // The text of what is in the address page.
@@ -628,7 +617,7 @@ Napi::Object DefineSockets(Napi::Env env) {
   add("membership", JsMembership);
   add("multicastInterface", JsMulticastInterface);
   add("listen", JsListen);
-  add("accept", JsAccept);
+  add("accept", JsToAddress<Accept>);
   add("localName", JsToAddress<LocalName>);
   add("peerName", JsToAddress<PeerName>);
   add("socketError", JsSocketError);

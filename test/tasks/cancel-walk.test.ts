@@ -116,6 +116,32 @@ describe('cancelling tasks that wait for each other', () => {
       assert.deepEqual(ended, ['a', 'b', 'c', 'd']);
     }));
 
+  // The listener's request was taken for a circle: the parent ended before its child had cleaned up.
+  it('waits for a child whose signal has a listener that cancels the parent, too', () =>
+    withVirtualTime(function* () {
+      const seen: string[] = [];
+      const child = createTask(function* () {
+        child.signal.addEventListener('abort', () => parent.cancel('from below'));
+        try {
+          yield* sleep(1000);
+        } finally {
+          yield* sleep(10);
+          seen.push('child');
+        }
+      });
+      const parent: Task<any> = createTask(function* () {
+        try {
+          yield* child;
+        } finally {
+          seen.push('parent');
+        }
+      });
+      yield* sleep(1);
+      parent.cancel('from above');
+      yield* wait([parent]);
+      assert.deepEqual(seen, ['child', 'parent']);
+    }));
+
   it('goes on with the others when one cannot be cancelled', async () => {
     let cancelled = false;
     const running = run(function* () {
